@@ -1,0 +1,1 @@
+"""Thin Dagster assets: read inputs, call models/, write artefacts, attach metadata."""

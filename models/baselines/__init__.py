@@ -1,0 +1,1 @@
+"""Rival estimators that the comparison tables need."""

@@ -1,0 +1,1 @@
+"""Checks with three outcomes: passed, failed, not evaluated."""

@@ -1,0 +1,1 @@
+"""Effect estimators beside the model: within-consumer regression, propensity, overlap."""

@@ -1,0 +1,1 @@
+"""Wiring: what exists, where it lives, when it runs. Imports nothing on purpose."""
