@@ -1,0 +1,59 @@
+# mediamix: everything a person types. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCE ?=
+HOME_DIR ?=
+PERIOD ?=
+RUN_ENV := $(if $(SOURCE),MEDIAMIX_SOURCE="$(SOURCE)") $(if $(HOME_DIR),MEDIAMIX_HOME="$(HOME_DIR)") $(if $(PERIOD),MEDIAMIX_PERIOD="$(PERIOD)")
+
+# Torch's accelerator parts stay out of the lock: the CPU build has none, and where a CUDA build is installed
+# torch's own metadata pins them.
+TORCH_PARTS := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
+LOCK_SKIP := $(foreach part,$(TORCH_PARTS),--no-emit-package $(part))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint ui lock lock-check clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml requirements.lock
+	@echo "[setup] creating $(VENV) and installing the locked packages (about 3 minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[examples,dev]'
+	@touch $@
+
+setup: $(STAMP) ## create .venv, install the lock, prepare the dbt manifest
+	@$(BIN)/python -m orchestration.resources.dbt prepare
+
+run: setup ## land data, materialise the whole graph, print the effect table (SOURCE=complete_journey|simulated|FOLDER, HOME_DIR=, PERIOD=)
+	@$(RUN_ENV) $(BIN)/python -m orchestration.cli run
+
+test: setup lint ## all tests that CI runs
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: setup ## ruff, import contracts, sqlfluff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/sqlfluff lint --disable-progress-bar --nocolor --config dbt_project/.sqlfluff dbt_project/models
+
+ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
+	@$(RUN_ENV) $(BIN)/python -m orchestration.cli ui
+
+lock: ## write requirements.lock anew from pyproject.toml, for every Python from 3.11 to 3.13
+	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'uv>=0.9'
+	@.venv-lock/bin/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
+	  --no-annotate --no-header --strip-extras --output-file requirements.lock $(LOCK_SKIP)
+	@rm -rf .venv-lock
+
+lock-check: setup ## prove that the lock resolves on Python 3.11, 3.12 and 3.13 (downloads metadata and wheels)
+	@for version in 3.11 3.12 3.13; do echo "[lock-check] Python $$version"; \
+	  $(BIN)/python -m pip install --quiet --dry-run --ignore-installed --only-binary=:all: --python-version $$version \
+	    --target .lock-check --constraint requirements.lock --requirement requirements.lock || exit 1; done
+	@rm -rf .lock-check
+
+clean: ## remove the environment and caches; keeps MEDIAMIX_HOME
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache dbt_project/target dbt_project/logs
