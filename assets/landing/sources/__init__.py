@@ -1,0 +1,1 @@
+"""One module a source system: where its files are and what their tables are called."""

@@ -1,0 +1,299 @@
+"""Settings of a home: one validated, frozen class, read from the environment and optional TOML files.
+
+Order, first wins: environment (``MEDIAMIX_<FIELD>``), ``<home>/mediamix.toml``, ``<source folder>/mediamix.toml``
+(folders of files in the contract's shape only), defaults of the source, defaults of the field.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import tomllib
+import zoneinfo
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Period = Literal["day", "week", "month"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+ENV_PREFIX = "MEDIAMIX_"
+TOML_NAME = "mediamix.toml"
+CHECKOUT = Path(__file__).resolve().parents[2]
+WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+NAMED_SOURCES = ("complete_journey", "simulated")
+
+#: Defaults that a source brings along; anything the user sets wins over them.
+SOURCE_DEFAULTS: dict[str, dict[str, str]] = {
+    "complete_journey": {"period": "week", "timezone": "America/New_York", "currency_code": "USD"},
+    "simulated": {"period": "month"},
+    "canonical": {},
+}
+#: Periods before the first outcome period, and periods of future exposure in the lead placebo.
+PRE_PERIODS: dict[Period, int] = {"day": 28, "week": 12, "month": 3}
+LEAD_PERIODS: dict[Period, int] = {"day": 7, "week": 3, "month": 1}
+#: Market tables whose spacing tells the period, best first.
+PERIOD_TABLES = ("market_outcomes", "marketing_activities", "market_covariates", "mediators")
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or contradicts another one."""
+
+
+class Settings(BaseSettings):
+    """Everything a run needs to know that is not data. Immutable; ``describe()`` prints it without secrets.
+
+    ``period``, ``pre_periods_count`` and ``lead_periods_count`` are None only for a folder source whose period was
+    not set: they follow from the landed market tables, see ``resolved()``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, validate_default=True
+    )
+
+    home: Path = CHECKOUT / ".mediamix"
+    source: str = "complete_journey"
+    period: Period | None = None
+    week_start: Weekday = "monday"
+    timezone: str = "UTC"
+    currency_code: str | None = None
+    as_of_date: dt.date | None = None
+    pre_periods_count: int | None = Field(default=None, ge=1)
+    lead_periods_count: int | None = Field(default=None, ge=1)
+    id_key: SecretStr | None = None
+    seed: int = Field(default=20261121, ge=0)
+    imputations_count: int = Field(default=5, ge=1)
+    interval_level: float = Field(default=0.95, gt=0, lt=1)
+    chains_count: int = Field(default=4, ge=1)
+    tune_count: int = Field(default=1000, ge=1)
+    draws_count: int = Field(default=1000, ge=1)
+    target_accept: float = Field(default=0.9, gt=0, lt=1)
+    simulated_consumers_count: int = Field(default=2000, ge=1)
+    simulated_markets_count: int = Field(default=10, ge=1)
+    simulated_periods_count: int = Field(default=24, ge=2)
+    simulated_confounding: bool = True
+    mlflow_tracking_uri: str = ""
+    force_refit: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_source_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        filled = dict(values)
+        source = str(filled.get("source") or cls.model_fields["source"].default)
+        for name, default in SOURCE_DEFAULTS[_source_name(source)].items():
+            if filled.get(name) is None:
+                filled[name] = default
+        period = filled.get("period")
+        if period in PRE_PERIODS:
+            if filled.get("pre_periods_count") is None:
+                filled["pre_periods_count"] = PRE_PERIODS[period]
+            if filled.get("lead_periods_count") is None:
+                filled["lead_periods_count"] = LEAD_PERIODS[period]
+        home = Path(filled.get("home") or cls.model_fields["home"].default).expanduser().resolve()
+        filled["home"] = home
+        if not filled.get("mlflow_tracking_uri"):
+            filled["mlflow_tracking_uri"] = f"sqlite:///{home / 'mlflow.db'}"
+        return filled
+
+    @field_validator("source")
+    @classmethod
+    def _check_source(cls, source: str) -> str:
+        if source in NAMED_SOURCES:
+            return source
+        path = Path(source).expanduser()
+        looks_like_a_name = re.fullmatch(r"[\w-]+", source) is not None
+        if looks_like_a_name and not path.exists():
+            raise ValueError(
+                f"source '{source}' is neither {' nor '.join(NAMED_SOURCES)}, and no folder of that name exists in "
+                f"{Path.cwd()}. Name one of the two, or give the path of a folder with files in the contract's shape."
+            )
+        return str(path.resolve())
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, timezone: str) -> str:
+        if timezone not in zoneinfo.available_timezones():
+            raise ValueError(
+                f"timezone '{timezone}' is unknown; use an IANA name such as 'Europe/Vilnius' or 'UTC'."
+            )
+        return timezone
+
+    @field_validator("currency_code")
+    @classmethod
+    def _check_currency(cls, code: str | None) -> str | None:
+        if code is not None and re.fullmatch(r"[A-Z]{3}", code) is None:
+            raise ValueError(
+                f"currency_code '{code}' is not an ISO 4217 code; use three capitals such as 'EUR'."
+            )
+        return code
+
+    @property
+    def source_name(self) -> str:
+        """complete_journey, simulated or canonical."""
+        return _source_name(self.source)
+
+    @property
+    def source_folder(self) -> Path | None:
+        """Folder of a canonical source; None for the named sources."""
+        return Path(self.source) if self.source_name == "canonical" else None
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Where files of a canonical source may arrive later."""
+        return self.home / "inbox"
+
+    @property
+    def landing_dir(self) -> Path:
+        """Landed files of all sources."""
+        return self.home / "landing"
+
+    @property
+    def marts_dir(self) -> Path:
+        """Exported marts."""
+        return self.home / "marts"
+
+    @property
+    def artefacts_dir(self) -> Path:
+        """Result tables of fits, and the truth of a simulated world."""
+        return self.home / "artefacts"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file; only dbt opens it."""
+        return self.home / "warehouse.duckdb"
+
+    def resolved(self) -> Settings:
+        """Copy with the period and what follows from it filled in; call it after landing."""
+        if self.period is not None:
+            return self
+        return Settings(**(self.model_dump() | {"period": resolve_period(self)}))
+
+    def dbt_vars(self) -> dict[str, str | int]:
+        """Variables of the dbt project; '' means: derive it from the data."""
+        settings = self.resolved()
+        return {
+            "home": str(settings.home),
+            "source_name": settings.source_name,
+            "period": str(settings.period),
+            "week_start": WEEKDAYS.index(settings.week_start) + 1,
+            "timezone": settings.timezone,
+            "currency_code": settings.currency_code or "",
+            "as_of_date": settings.as_of_date.isoformat() if settings.as_of_date else "",
+            "pre_periods_count": int(settings.pre_periods_count or 0),
+        }
+
+    def describe(self) -> list[str]:
+        """Lines ``name = value`` for printing; secrets and passwords in addresses are masked."""
+        lines = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                value = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:****@", value)
+            elif value is None:
+                value = "(from the data)" if name != "id_key" else "(not set)"
+            lines.append(f"{name} = {value}")
+        return lines
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of this process; raises SettingsError or pydantic's ValidationError naming the culprit.
+
+    The period of a folder source is filled in as soon as files were landed into the home.
+    """
+    environment = os.environ if environment is None else environment
+    _refuse_unknown_variables(environment)
+    from_environment = {
+        name: environment[ENV_PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if environment.get(ENV_PREFIX + name.upper())
+    }
+    home = Path(from_environment.get("home") or Settings.model_fields["home"].default).expanduser()
+    values = _read_toml(home / TOML_NAME, forbidden=("home",)) | from_environment
+    source = str(values.get("source") or Settings.model_fields["source"].default)
+    if _source_name(source) == "canonical":
+        folder = Path(source).expanduser()
+        values = _read_toml(folder / TOML_NAME, forbidden=("home", "source", "id_key")) | values
+    settings = Settings(**values)
+    return settings.resolved() if _has_landed_period_tables(settings) else settings
+
+
+def resolve_period(settings: Settings, landing_dir: Path | None = None) -> Period:
+    """Period of the deployment: as set, else from the spacing of landed market tables, else month.
+
+    The commonest gap between neighbouring period_start_dates of a market decides: 1 day, 7 days, otherwise month.
+    """
+    if settings.period is not None:
+        return settings.period
+    folder = (landing_dir or settings.landing_dir) / settings.source_name
+    import duckdb  # on use: most processes know their period
+
+    for table in PERIOD_TABLES:
+        files = sorted(str(path) for path in (folder / table).glob("*.parquet"))
+        if not files or not (folder / "manifest.parquet").exists():
+            continue
+        with duckdb.connect(":memory:") as connection:
+            row = connection.execute(
+                """
+                WITH dates AS (
+                    SELECT DISTINCT market_id, try_cast(period_start_date AS DATE) AS start_date
+                    FROM read_parquet($1, union_by_name = true)
+                    SEMI JOIN (SELECT load_id FROM read_parquet($2)) USING (load_id)
+                ), gaps AS (
+                    SELECT start_date - lag(start_date) OVER (PARTITION BY market_id ORDER BY start_date) AS days
+                    FROM dates WHERE start_date IS NOT NULL
+                )
+                SELECT days FROM gaps WHERE days IS NOT NULL GROUP BY days ORDER BY count(*) DESC, days LIMIT 1
+                """,
+                [files, str(folder / "manifest.parquet")],
+            ).fetchone()
+        if row is not None:
+            return {1: "day", 7: "week"}.get(int(row[0]), "month")  # type: ignore[return-value]
+    return "month"
+
+
+def _source_name(source: str) -> str:
+    return source if source in NAMED_SOURCES else "canonical"
+
+
+def _has_landed_period_tables(settings: Settings) -> bool:
+    return settings.period is None and (settings.landing_dir / "canonical" / "manifest.parquet").exists()
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(
+        name for name in environment if name.upper().startswith(ENV_PREFIX) and name not in known
+    )
+    if unknown:
+        raise SettingsError(
+            f"{', '.join(unknown)}: no such setting, so it would be ignored without a word. Correct or unset it; "
+            f"known are {', '.join(sorted(known))}."
+        )
+
+
+def _read_toml(path: Path, forbidden: tuple[str, ...]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML ({error}). Correct it or remove it.") from error
+    unknown = sorted(set(values) - set(Settings.model_fields))
+    if unknown:
+        raise SettingsError(
+            f"{path}: unknown setting {', '.join(unknown)}. Correct or remove it; known are "
+            f"{', '.join(sorted(set(Settings.model_fields) - set(forbidden)))}."
+        )
+    misplaced = sorted(set(values) & set(forbidden))
+    if misplaced:
+        raise SettingsError(
+            f"{path}: {', '.join(misplaced)} cannot be set in this file. Set it in the environment "
+            f"({', '.join(ENV_PREFIX + name.upper() for name in misplaced)})."
+        )
+    return values
