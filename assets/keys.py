@@ -1,0 +1,107 @@
+"""Every asset key and group name that Python refers to, once; dbt's own keys are ``[schema, model]``.
+
+``GROUPS`` is the reading order of the graph (design, section 5). A snapshot test lists all keys.
+"""
+
+import dagster as dg
+
+RAW = "raw"
+STAGING = "staging"
+INTERMEDIATE = "intermediate"
+MARTS = "marts"
+PANELS = "panels"
+HBMMM = "hbmmm"
+ROBUSTNESS = "robustness"
+EFFECTS = "effects"
+REGISTRY = "registry"
+REPORTING = "reporting"
+GROUPS = (RAW, STAGING, INTERMEDIATE, MARTS, PANELS, HBMMM, ROBUSTNESS, EFFECTS, REGISTRY, REPORTING)
+
+#: Tables of the input contract, and the raw tables of the Complete Journey data.
+CONTRACT_TABLES = (
+    "transactions",
+    "exposures",
+    "consumers",
+    "market_covariates",
+    "marketing_activities",
+    "market_outcomes",
+    "mediators",
+    "lift_tests",
+    "markets",
+    "channels",
+)
+COMPLETE_JOURNEY_TABLES = (
+    "transactions",
+    "products",
+    "campaigns",
+    "campaign_descriptions",
+    "promotions",
+    "demographics",
+)
+RAW_TABLES = tuple(dg.AssetKey([RAW, table]) for table in CONTRACT_TABLES)
+RAW_COMPLETE_JOURNEY = tuple(
+    dg.AssetKey([RAW, f"complete_journey_{table}"]) for table in COMPLETE_JOURNEY_TABLES
+)
+LANDING_MANIFEST = dg.AssetKey([RAW, "landing_manifest"])
+
+#: Marts that Python reads (their exported Parquet files, never the DuckDB file).
+CONSUMER_PERIODS = dg.AssetKey([MARTS, "consumer_periods"])
+CONSUMER_CHANNEL_PERIODS = dg.AssetKey([MARTS, "consumer_channel_periods"])
+CONSUMER_CHARACTERISTICS = dg.AssetKey([MARTS, "consumer_characteristics"])
+MARKET_PERIODS = dg.AssetKey([MARTS, "market_periods"])
+MARKET_CHANNEL_PERIODS = dg.AssetKey([MARTS, "market_channel_periods"])
+MARKET_COVARIATE_PERIODS = dg.AssetKey([MARTS, "market_covariate_periods"])
+SUFFICIENT_STATISTICS = dg.AssetKey([MARTS, "consumer_sufficient_statistics"])
+DESIGN_COLUMNS = dg.AssetKey([MARTS, "design_columns"])
+PANEL_MARTS = (
+    CONSUMER_PERIODS,
+    CONSUMER_CHANNEL_PERIODS,
+    CONSUMER_CHARACTERISTICS,
+    MARKET_COVARIATE_PERIODS,
+)
+
+CONSUMER_PANEL = dg.AssetKey([PANELS, "consumer_panel"])
+
+HBMMM_POSTERIOR = dg.AssetKey([HBMMM, "hbmmm_posterior"])
+HBMMM_ESTIMATES = dg.AssetKey([HBMMM, "hbmmm_estimates"])
+
+PLACEBO_RESULTS = dg.AssetKey([ROBUSTNESS, "placebo_results"])
+
+WITHIN_CONSUMER_ESTIMATES = dg.AssetKey([EFFECTS, "within_consumer_estimates"])
+OVERLAP = dg.AssetKey([EFFECTS, "exposure_overlap"])
+CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "channel_effects"])
+MARKET_CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "market_channel_effects"])
+SEGMENT_CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "segment_channel_effects"])
+CONSUMER_CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "consumer_channel_effects"])
+FAMILY_STATUS = dg.AssetKey([EFFECTS, "family_status"])
+
+GATE_CHECKS = dg.AssetKey([REGISTRY, "gate_checks"])
+CHAMPIONS = dg.AssetKey([REGISTRY, "champions"])
+
+DATA_QUALITY = dg.AssetKey([REPORTING, "data_quality"])
+
+#: Artefact table (the dbt source of that name) -> the asset that writes it.
+ARTEFACT_SOURCES = {
+    "channel_effects": CHANNEL_EFFECTS,
+    "market_channel_effects": MARKET_CHANNEL_EFFECTS,
+    "segment_channel_effects": SEGMENT_CHANNEL_EFFECTS,
+    "consumer_channel_effects": CONSUMER_CHANNEL_EFFECTS,
+    "family_status": FAMILY_STATUS,
+    "placebo_results": PLACEBO_RESULTS,
+    "gate_checks": GATE_CHECKS,
+    "champions": CHAMPIONS,
+}
+
+#: Families that need consumers with exposures; on other data they say "not evaluated".
+FAMILY_HBMMM = "hbmmm"
+FAMILY_WITHIN = "within_consumer"
+FAMILY_PLACEBO = "placebo"
+FAMILY_OVERLAP = "overlap"
+CONSUMER_FAMILIES = (FAMILY_HBMMM, FAMILY_WITHIN, FAMILY_PLACEBO, FAMILY_OVERLAP)
+
+MODEL_HBMMM = "hbmmm"
+REGISTERED_HBMMM = "mediamix-hbmmm"
+
+#: One writer, one opener: every step that opens warehouse.duckdb waits in this pool of size 1.
+DUCKDB_POOL = "duckdb"
+OWNERS = ("team:mediamix",)

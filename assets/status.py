@@ -1,0 +1,181 @@
+"""What a refresh is, where its files lie, and which families could run on it.
+
+``Refresh`` reads the exported marts (Parquet), never the DuckDB file. A family that cannot run leaves the
+same files as one that ran, empty and typed, and one row that says why: "not evaluated" is never silence.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestration.resources.artefacts import combined_hash, content_hash, write_frame, write_json
+from orchestration.resources.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from models.panel import ConsumerPanel
+
+EVALUATED = "evaluated"
+NOT_EVALUATED = "not_evaluated"
+FAILED = "failed"
+NO_CONSUMER_DATA = "no consumer data"
+NO_EXPOSURE = "no exposure of any consumer"
+PANEL_MART_NAMES = (
+    "consumer_periods",
+    "consumer_channel_periods",
+    "consumer_characteristics",
+    "market_covariate_periods",
+)
+FIT_MART_NAMES = (*PANEL_MART_NAMES, "consumer_sufficient_statistics", "design_columns")
+
+
+class RefreshError(RuntimeError):
+    """The exported marts do not say what this refresh is."""
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """One refresh: what the marts know, up to which day.
+
+    ``data_version`` is as_of_date, hash of the landed loads (knowledge) and hash of the rows of the marts
+    (content); equal inputs give the equal version on any machine, at any time.
+    """
+
+    settings: Settings
+    as_of_date: date
+    period: str
+    currency_code: str | None
+    loads_hash: str
+    source_name: str
+
+    @property
+    def artefacts_dir(self) -> Path:
+        """Where fits write."""
+        return self.settings.artefacts_dir
+
+    def mart_path(self, name: str) -> Path:
+        """The exported file of a mart."""
+        return (
+            self.settings.marts_dir / name / f"as_of_date={self.as_of_date.isoformat()}" / f"{name}.parquet"
+        )
+
+    def read_mart(self, name: str) -> "pd.DataFrame":
+        """A mart as a frame, in the order of its key."""
+        return read_parquet(self.mart_path(name), "the marts are built by dbt; materialise group marts first")
+
+    def read_panel(self) -> "ConsumerPanel":
+        """The validated consumer panel of this refresh."""
+        from models.panel import ConsumerPanel
+
+        frames = [self.read_mart(name) for name in PANEL_MART_NAMES]
+        return ConsumerPanel.from_frames(*frames, currency_code=self.currency_code or "", period=self.period)
+
+    def content_hash(self, names: Iterable[str] = FIT_MART_NAMES) -> str:
+        """Hash of the rows of the named marts, whatever the order of rows in the files."""
+        paths = {name: self.mart_path(name) for name in names}
+        hashes = content_hash(paths.values())
+        return combined_hash({name: hashes[str(path)] for name, path in paths.items()})
+
+    def folder(self, kind: str) -> Path:
+        """``artefacts/<kind>/as_of_date=<date>``: working tables that dbt does not read."""
+        return self.artefacts_dir / kind / f"as_of_date={self.as_of_date.isoformat()}"
+
+
+@dataclass(frozen=True)
+class PanelStatus:
+    """Whether the consumer-level families can run, decided once per refresh by panels/consumer_panel."""
+
+    status: str
+    reason: str | None
+    data_version: str
+    content_hash: str
+    counts: dict[str, Any]
+
+    @property
+    def is_evaluated(self) -> bool:
+        """True if there is a panel to fit."""
+        return self.status == EVALUATED
+
+
+def load_refresh(settings: Settings | None = None) -> Refresh:
+    """Read ``marts/current_refresh.parquet``; raises RefreshError if no warehouse was built yet."""
+    settings = settings or load_settings()
+    path = settings.marts_dir / "current_refresh.parquet"
+    frame = read_parquet(path, "it is exported with the marts; run refresh_warehouse first")
+    if len(frame) != 1 or frame["as_of_date"].isna().any():
+        raise RefreshError(
+            f"{path} has {len(frame)} rows and as_of_date {frame['as_of_date'].tolist()}: no accepted row "
+            f"has a "
+            "date, so there is no period to model. Look at reporting.data_quality for what was quarantined."
+        )
+    row = frame.iloc[0]
+    as_of = row["as_of_date"]
+    return Refresh(
+        settings=settings,
+        as_of_date=as_of if type(as_of) is date else as_of.date(),
+        period=str(row["period"]),
+        currency_code=None if row["currency_code"] != row["currency_code"] else row["currency_code"],
+        loads_hash=str(row["loads_hash"]),
+        source_name=str(row["source_name"]),
+    )
+
+
+def read_parquet(path: Path, remedy: str) -> "pd.DataFrame":
+    """Read one Parquet file as it is (no folder names become columns)."""
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise RefreshError(f"{path} does not exist: {remedy}.")
+    return pq.ParquetFile(path).read().to_pandas()
+
+
+def write_panel_status(refresh: Refresh, status: PanelStatus) -> Path:
+    """Record the decision of panels/consumer_panel for the families."""
+    return write_json(refresh.folder("panels") / "consumer_panel.json", vars(status))
+
+
+def read_panel_status(refresh: Refresh) -> PanelStatus:
+    """The decision of panels/consumer_panel."""
+    path = refresh.folder("panels") / "consumer_panel.json"
+    if not path.exists():
+        raise RefreshError(f"{path} does not exist: materialise panels/consumer_panel first.")
+    return PanelStatus(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def write_family(
+    refresh: Refresh,
+    family: str,
+    status: str,
+    reason: str | None,
+    tables: "dict[str, pd.DataFrame] | None" = None,
+    **facts: Any,
+) -> Path:
+    """Leave a family's working tables and its status row (JSON) for the assets downstream."""
+    tables = {name: table for name, table in (tables or {}).items() if table is not None}
+    folder = refresh.folder("estimates") / family
+    for name, table in tables.items():
+        write_frame(folder / f"{name}.parquet", table)
+    content = {
+        "family": family,
+        "status": status,
+        "reason": reason,
+        "rows_count": sum(len(table) for table in tables.values()),
+        "tables": sorted(tables),
+        "facts": facts,
+    }
+    return write_json(folder / "status.json", content)
+
+
+def read_family(refresh: Refresh, family: str) -> tuple[dict[str, Any], "dict[str, pd.DataFrame]"]:
+    """A family's status and working tables."""
+    folder = refresh.folder("estimates") / family
+    path = folder / "status.json"
+    if not path.exists():
+        raise RefreshError(f"{path} does not exist: materialise the assets of family {family!r} first.")
+    status = json.loads(path.read_text(encoding="utf-8"))
+    tables = {name: read_parquet(folder / f"{name}.parquet", "run it again") for name in status["tables"]}
+    return status, tables
