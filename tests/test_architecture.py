@@ -35,3 +35,11 @@ def test_no_pickle_in_the_product():
             for alias in node.names
         }
         assert not imported & {"pickle", "cloudpickle", "joblib", "dill"}, f"{path} imports a pickle library"
+
+
+def test_the_contract_page_says_what_the_contract_says():
+    from assets.landing.contract_page import render
+
+    assert (REPO_ROOT / "docs" / "input_contract.md").read_text() == render(), (
+        "run `python -m assets.landing.contract_page > docs/input_contract.md`"
+    )
