@@ -31,10 +31,11 @@ _HEAD = """# Input contract
 
 Generated from `assets/landing/contract.py` by `python -m assets.landing.contract_page`; do not edit.
 
-A table is `<table>.csv` or `<table>.parquet`, further files `<table>__anything.csv|parquet`, or a folder `<table>/`. Two shapes
-of data are first-class: consumer-level (`transactions`, `exposures`, `consumers`) and market-only (`market_outcomes`,
-`marketing_activities`). A file that lacks a required column is refused whole, before anything runs. Every row of a landed file is
-accepted, or quarantined with one reason; `reporting.data_quality` counts both per file.
+A table is `<table>.csv` or `<table>.parquet`, further files `<table>__anything.csv|parquet`, or a folder
+`<table>/`. Two shapes of data are first-class: consumer-level (`transactions`, `exposures`, `consumers`) and
+market-only (`market_outcomes`, `marketing_activities`). A file that lacks a required column is refused whole,
+before anything runs. Every row of a landed file is accepted, or quarantined with one reason;
+`reporting.data_quality` counts both per file.
 
 A timestamp without a zone is UTC. Where a table is *open*, every further column is data.
 """
