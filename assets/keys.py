@@ -53,6 +53,7 @@ MARKET_CHANNEL_PERIODS = dg.AssetKey([MARTS, "market_channel_periods"])
 MARKET_COVARIATE_PERIODS = dg.AssetKey([MARTS, "market_covariate_periods"])
 SUFFICIENT_STATISTICS = dg.AssetKey([MARTS, "consumer_sufficient_statistics"])
 DESIGN_COLUMNS = dg.AssetKey([MARTS, "design_columns"])
+CURRENT_REFRESH = dg.AssetKey([MARTS, "current_refresh"])
 PANEL_MARTS = (
     CONSUMER_PERIODS,
     CONSUMER_CHANNEL_PERIODS,

@@ -24,7 +24,7 @@ from assets.status import (
     group_name=keys.PANELS,
     kinds={"python", "parquet"},
     owners=list(keys.OWNERS),
-    deps=[*keys.PANEL_MARTS, keys.SUFFICIENT_STATISTICS, keys.DESIGN_COLUMNS],
+    deps=[*keys.PANEL_MARTS, keys.SUFFICIENT_STATISTICS, keys.DESIGN_COLUMNS, keys.CURRENT_REFRESH],
 )
 def consumer_panel(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Consumers, channels and periods that count, validated; or why there is no consumer panel."""

@@ -4,11 +4,15 @@ One step lands everything; the keys do not depend on the source, so the graph is
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets import keys
 from orchestration.resources.settings import load_settings
+
+if TYPE_CHECKING:
+    from assets.landing.land import LandingReport
 
 
 def _spec(key: dg.AssetKey, description: str) -> dg.AssetSpec:
@@ -45,22 +49,50 @@ RAW_SPECS = [
 )
 def landed_files(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
     """Land new files of the source into the home, once per content."""
-    from assets.landing import land
+    from assets.landing.land import LandingError, land
     from orchestration.resources.artefacts import write_schema_files
 
     settings = load_settings()
-    for line in settings.describe():
-        context.log.info(line)
+    context.log.info("settings:\n" + "\n".join(settings.describe()))
     write_schema_files(settings.artefacts_dir)
-    report = land(settings)
+    try:
+        report = land(settings)
+    except LandingError as error:
+        # a refused file stays refused: no retry
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    context.log.info("\n".join(report.lines()))
+    facts = landing_facts(report)
     for spec in RAW_SPECS:
-        yield dg.MaterializeResult(asset_key=spec.key, metadata=_metadata(report, spec.key.path[-1]))
+        yield dg.MaterializeResult(asset_key=spec.key, metadata=facts[spec.key])
 
 
-def _metadata(report: object, table: str) -> dict[str, object]:
-    """Facts about one table of a LandingReport; tables of other sources hold none this time."""
-    if table == "landing_manifest":
-        return {"loads_new_count": len(report.loads_new), "loads_known_count": len(report.loads_known)}
-    rows = dict(report.rows_per_table)
-    new = [load for load in report.loads_new if load.table_name == table]
-    return {"rows_count": rows.get(table, 0), "loads_new": [load.load_id for load in new]}
+def landing_facts(report: "LandingReport") -> dict[dg.AssetKey, dict[str, Any]]:
+    """Metadata per raw asset; tables of the sources that this run did not land say so."""
+    is_journey = report.source_name == "complete_journey"
+    prefix = "complete_journey_" if is_journey else ""
+    landed = set(keys.RAW_COMPLETE_JOURNEY if is_journey else keys.RAW_TABLES)
+    facts: dict[dg.AssetKey, dict[str, Any]] = {}
+    for spec in RAW_SPECS:
+        if spec.key not in landed:
+            facts[spec.key] = {"source": report.source_name, "note": "not a table of this source"}
+            continue
+        table = spec.key.path[-1].removeprefix(prefix)
+        loads = [load for load in report.loads if load.table_name == table]
+        facts[spec.key] = {
+            "source": report.source_name,
+            "dagster/row_count": report.rows_per_table.get(table, 0),
+            "loads_new_count": sum(load.table_name == table for load in report.loads_new),
+            "files_known_count": sum(known.table_name == table for known in report.loads_known),
+            "load_ids": [load.load_id for load in loads],
+            "columns": sorted({column for load in loads for column in load.columns}),
+            "extra_columns": sorted({name for load in loads for name in load.extra_column_names}),
+        }
+    facts[keys.LANDING_MANIFEST] = {
+        "source": report.source_name,
+        "dagster/row_count": len(report.loads),
+        "loads_new_count": len(report.loads_new),
+        "files_known_count": len(report.loads_known),
+        "files_ignored": [f"{item.file_name}: {item.reason}" for item in report.ignored],
+        "landing_seconds": round(report.seconds, 2),
+    }
+    return facts

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from assets import keys
 from orchestration.resources.dbt import MediamixDbt, require_manifest
@@ -67,7 +68,14 @@ def _build(context: dg.AssetExecutionContext, dbt: MediamixDbt, step: str) -> It
     settings = load_settings()
     target = Path(settings.home) / "dbt" / f"{step}-{context.run.run_id[:8]}-{context.retry_number}"
     invocation = dbt.cli(dbt_arguments(settings), context=context, target_path=target)
-    yield from invocation.stream()
+    try:
+        yield from invocation.stream()
+    except DagsterDbtCliRuntimeError as error:
+        # a lock or a full disk may pass; SQL and data that failed once fail again
+        raise dg.Failure(
+            description=f"dbt build failed in step {step}. Its log is {target / 'dbt.log'}. {error}",
+            allow_retries="IO Error" in str(error),
+        ) from error
 
 
 def warehouse_assets() -> list[dg.AssetsDefinition]:

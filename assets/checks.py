@@ -1,0 +1,94 @@
+"""Asset checks of the fits: always emitted, with three outcomes.
+
+Dagster knows passed and not passed only. A check that could not be evaluated is emitted as not passed with
+severity WARN, and metadata ``outcome`` says ``not_evaluated``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets import keys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PASSED, FAILED, NOT_EVALUATED, NOT_APPLICABLE = "passed", "failed", "not_evaluated", "not_applicable"
+
+CONVERGED = dg.AssetCheckSpec(
+    "converged",
+    asset=keys.HBMMM_POSTERIOR,
+    description="Every global parameter: R-hat and effective sample size within bounds, no divergence.",
+)
+LEAD_PLACEBO_IS_NULL = dg.AssetCheckSpec(
+    "lead_placebo_is_null",
+    asset=keys.PLACEBO_RESULTS,
+    description="Future exposure is unrelated to present purchases, for every channel.",
+)
+OVERLAP_IS_SUFFICIENT = dg.AssetCheckSpec(
+    "overlap_is_sufficient",
+    asset=keys.OVERLAP,
+    description="Exposed and unexposed consumers can be compared, for every channel.",
+)
+GATE_IS_PASSED = dg.AssetCheckSpec(
+    "gate_is_passed",
+    asset=keys.GATE_CHECKS,
+    description="Every model-level check passed or is not applicable; else no new champion.",
+)
+
+
+def outcome_of(passed: bool | None) -> str:
+    """The name of a three-valued result."""
+    return NOT_EVALUATED if passed is None else PASSED if passed else FAILED
+
+
+def check_result(
+    spec: dg.AssetCheckSpec,
+    outcome: str,
+    text: str,
+    *,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
+    **metadata: Any,
+) -> dg.AssetCheckResult:
+    """Emit an outcome; only ``passed`` counts as passed, and what was not evaluated warns."""
+    return dg.AssetCheckResult(
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        passed=outcome == PASSED,
+        severity=dg.AssetCheckSeverity.WARN if outcome == NOT_EVALUATED else severity,
+        description=text,
+        metadata={"outcome": outcome, **metadata},
+    )
+
+
+def all_of(outcomes: dict[str, bool | None]) -> bool | None:
+    """True if all are; False if one is False; None if none failed but one was not evaluated, or there is
+    none."""
+    values = list(outcomes.values())
+    if False in values:
+        return False
+    return None if None in values or not values else True
+
+
+def markdown(frame: "pd.DataFrame", most_rows: int = 40) -> dg.MarkdownMetadataValue:
+    """A table as Dagster metadata: at most ``most_rows`` rows, numbers to four digits."""
+    shown = frame.head(most_rows)
+    lines = ["| " + " | ".join(map(str, shown.columns)) + " |", "|" + " --- |" * len(shown.columns)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in
+    shown.itertuples(index=False)] if len(frame) > most_rows:
+        lines.append(f"\n{len(frame) - most_rows} more rows")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """A small PNG inside Dagster metadata."""
+    import base64
+
+    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
