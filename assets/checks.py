@@ -74,8 +74,9 @@ def markdown(frame: "pd.DataFrame", most_rows: int = 40) -> dg.MarkdownMetadataV
     """A table as Dagster metadata: at most ``most_rows`` rows, numbers to four digits."""
     shown = frame.head(most_rows)
     lines = ["| " + " | ".join(map(str, shown.columns)) + " |", "|" + " --- |" * len(shown.columns)]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in
-    shown.itertuples(index=False)] if len(frame) > most_rows:
+    for row in shown.itertuples(index=False):
+        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
+    if len(frame) > most_rows:
         lines.append(f"\n{len(frame) - most_rows} more rows")
     return dg.MetadataValue.md("\n".join(lines))
 
