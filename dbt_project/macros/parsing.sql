@@ -1,0 +1,75 @@
+{# Text to value, per column kind of the contract. All give NULL where the text is no such value; none raises. #}
+
+{# DuckDB reads '1_000' as 1000; the contract does not, so a text with an underscore is no number. #}
+{% macro number_text(column) -%}
+    case when not contains({{ column }}, '_') then {{ column }} end
+{%- endmacro %}
+
+{% macro parse_number(column) -%}
+    try_cast({{ number_text(column) }} as double)
+{%- endmacro %}
+
+{# NaN and infinity written out; a number too large for a double ('1e400') is not among them. #}
+{% macro is_written_not_finite(column) -%}
+    (contains(lower({{ column }}), 'n') and not isfinite({{ parse_number(column) }}))
+{%- endmacro %}
+
+{# Whole numbers up to 9e15 (exact in a double), also written as '2.0'; NULL for anything else. #}
+{% macro parse_count(column) -%}
+    case
+        when abs({{ parse_number(column) }}) <= 9e15 and {{ parse_number(column) }} = trunc({{ parse_number(column) }})
+            then cast({{ parse_number(column) }} as bigint)
+    end
+{%- endmacro %}
+
+{# ISO 8601, with or without a zone; without a zone it is UTC. The result is UTC without zone. #}
+{% macro parse_timestamp(column) -%}
+    case
+        when not regexp_matches({{ column }}, '^\d{4}-\d{2}-\d{2}') then null
+        when length({{ column }}) > 10 and regexp_matches({{ column }}, '([zZ]|[+-]\d{2}(:?\d{2})?)$')
+            then try_cast({{ column }} as timestamptz) at time zone 'UTC'
+        else try_cast({{ column }} as timestamp)
+    end
+{%- endmacro %}
+
+{# ISO date; a timestamp is a date only at midnight, since Parquet files often hold dates so. #}
+{% macro parse_date(column) -%}
+    case
+        when
+            regexp_matches({{ column }}, '^\d{4}-\d{2}-\d{2}')
+            and try_cast({{ column }} as timestamp) = date_trunc('day', try_cast({{ column }} as timestamp))
+            then cast(try_cast({{ column }} as timestamp) as date)
+    end
+{%- endmacro %}
+
+{% macro parse_json_list(column) -%}
+    case when json_type(try_cast({{ column }} as json)) = 'ARRAY' then {{ column }} end
+{%- endmacro %}
+
+{# Value of a landed text column by its kind. #}
+{% macro parse(kind, column) -%}
+    {%- if kind == 'string' -%} {{ column }}
+    {%- elif kind == 'money' -%} try_cast({{ number_text(column) }} as decimal(18, 4))
+    {%- elif kind == 'number' -%} {{ parse_number(column) }}
+    {%- elif kind == 'count' -%} {{ parse_count(column) }}
+    {%- elif kind == 'boolean' -%} try_cast({{ column }} as boolean)
+    {%- elif kind == 'date' -%} {{ parse_date(column) }}
+    {%- elif kind == 'timestamp' -%} {{ parse_timestamp(column) }}
+    {%- elif kind == 'json' -%} {{ parse_json_list(column) }}
+    {%- else -%} {{ exceptions.raise_compiler_error("column kind '" ~ kind ~ "' has no parser in macros/parsing.sql") }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# Whether a landed text is no value of its kind. NaN, infinity and fractions have reason codes of their own. #}
+{% macro is_bad_type(kind, raw_column, column) -%}
+    {%- if kind == 'string' -%} false
+    {%- elif kind in ('money', 'number') -%}
+        ({{ raw_column }} is not null and not {{ is_written_not_finite(raw_column) }} and ({{ column }} is null or isinf(cast({{ column }} as double))))
+    {%- elif kind == 'count' -%}
+        (
+            {{ raw_column }} is not null and not {{ is_written_not_finite(raw_column) }}
+            and coalesce(abs({{ parse_number(raw_column) }}) > 9e15, true)
+        )
+    {%- else -%} ({{ raw_column }} is not null and {{ column }} is null)
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,4 @@
+{# A value as SQL text literal that means itself, whatever it contains. #}
+{% macro text_literal(value) -%}
+    '{{ value | string | replace("'", "''") }}'
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{% set rules = {
+    'unknown_market': is_unknown('market_id', 'markets', ['markets'], ref('int_markets_accepted')),
+    'out_of_range_date': "period_start_date < date '2000-01-01'",
+    'future_date': 'period_start_date > ' ~ local_date('landed_at'),
+    'misaligned_period': 'period_start_date <> ' ~ period_start('period_start_date'),
+} %}
+{{ classified_rows(
+    'market_covariates',
+    ref('stg_market_covariates'),
+    rules,
+    open_columns_are_numeric=true
+) }}

@@ -1,0 +1,1 @@
+{{ quarantined_rows(ref('int_market_outcomes_classified')) }}

@@ -1,0 +1,1 @@
+{{ quarantined_rows(ref('int_marketing_activities_classified')) }}

@@ -1,0 +1,1 @@
+{{ staged_source_union('lift_tests') }}

@@ -1,0 +1,1 @@
+{{ staged_source_union('marketing_activities') }}
