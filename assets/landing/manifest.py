@@ -47,8 +47,13 @@ class Load:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB in UTC; no file of the home is ever opened as a database here."""
+    """Open an in-memory DuckDB in UTC; no file of the home is ever opened as a database here.
+
+    One thread: order-preserving parallel writes buffered 5.6 GB on 20.9 M rows that came in one row group; one
+    thread took 141 MB and less time (6.3 s against 11.5 s on 2 cores).
+    """
     connection = duckdb.connect(":memory:")
+    connection.execute("SET threads = 1")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     return connection
