@@ -125,7 +125,7 @@ def test_refuses_what_breaks_the_contract():
     periods = source["consumer_periods"]
     with pytest.raises(PanelError, match="lacks gmv_net_amount"):
         build(consumer_periods=periods.drop(columns="gmv_net_amount"))
-    with pytest.raises(PanelError, match="whose key .* occurs before"):
+    with pytest.raises(PanelError, match=r"whose key .* occurs before"):
         build(consumer_periods=pd.concat([periods, periods.iloc[:1]]))
     with pytest.raises(PanelError, match="not finite in 1 rows"):
         build(consumer_periods=periods.assign(gmv_net_amount=[np.nan if i == 1 else 1.0 for i in range(8)]))

@@ -1,0 +1,154 @@
+"""Exact effects of a simulated world over the rows an analyst's panel has.
+
+Estimands (glossary), per panel row, with own means and characteristics held as they are:
+
+    slope         E[Y(x + 1)] - E[Y(x)]            mean over rows, or weighted by exposures x
+    contribution  E[Y(x)] - E[Y(0)]                mean over rows ('panel_rows'), and their sum ('panel_total')
+    att_exposed   E[Y(x)] - E[Y(0)] given x > 0    mean over exposed rows
+
+Expectations are closed forms, not simulated outcomes. Dollars of net GMV.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from models.simulate.consumer_config import MONTHS_PER_PERIOD, ConsumerWorldConfig
+
+if TYPE_CHECKING:
+    from models.simulate.consumers import ConsumerWorld
+
+
+def build_truth(world: ConsumerWorld) -> dict[str, pd.DataFrame]:
+    """Frames `channel`, `market`, `segment` and `consumer`: keys, estimand, exposure_distribution, unit, value."""
+    config = world.config
+    who, when = panel_rows(world)
+    exposures = world.exposures[who, when, :].astype(float)  # (rows, C)
+    added, removed = row_effects(world, who, when)
+    frame = world.consumers
+    segments = {
+        "age_band": np.select([frame["age"] < 35, frame["age"] < 55], ["18-34", "35-54"], "55+").astype(
+            object
+        ),
+        "income_band": np.where(frame["income"] >= 100, "high", "other").astype(object),
+        "plan": frame["plan"].to_numpy(dtype=object),
+    }
+    everyone = np.zeros(len(who), dtype=np.int64)
+    names = config.channel_ids
+    channel = _effects(everyone, ("all",), "group", names, exposures, added, removed).drop(columns="group")
+    total = channel.query("estimand == 'contribution'").assign(
+        exposure_distribution="panel_total", unit="USD"
+    )
+    total["value"] *= len(who)
+    channel = pd.concat([channel, total], ignore_index=True)
+    if config.outcome == "log1p":
+        channel = pd.concat([channel, _log_slopes(world, who)], ignore_index=True)
+    market, market_ids = pd.factorize(frame["market_id"].to_numpy(dtype=object), sort=True)
+    parts = []
+    for name, values in segments.items():
+        code, labels = pd.factorize(values, sort=True)
+        part = _effects(code[who], labels, "segment_value", names, exposures, added, removed)
+        parts.append(part.assign(segment_name=name))
+    return {
+        "channel": channel,
+        "market": _effects(market[who], market_ids, "market_id", names, exposures, added, removed),
+        "segment": pd.concat(parts, ignore_index=True),
+        "consumer": _effects(who, world.consumer_ids, "consumer_id", names, exposures, added, removed),
+    }
+
+
+def panel_rows(world: ConsumerWorld) -> tuple[np.ndarray, np.ndarray]:
+    """Consumer and period positions of the panel's rows, in (consumer, period) order."""
+    rows = world.mart_frames["consumer_periods"].query("is_in_panel")
+    who = pd.Index(world.consumer_ids).get_indexer(rows["consumer_id"])
+    return who, rows["period_index"].to_numpy()
+
+
+def row_effects(world: ConsumerWorld, who: np.ndarray, when: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Expected net dollars of one more exposure, and of all exposures, per row and channel: two (rows, C)."""
+    config = world.config
+    counts = world.exposures[who, when, :].astype(float)
+    slopes = world.slopes[who]
+    if config.outcome == "money":
+        bends = _bends(config)
+        now = _response(counts, bends)
+        kept = 1 - config.returns_share
+        return kept * slopes * (_response(counts + 1, bends) - now), kept * slopes * now
+    months = MONTHS_PER_PERIOD[config.period]
+    per_exposure = slopes / (np.array([c.exposures_sd for c in config.all_channels]) * months)
+    mean = world.log_means[who, when][:, None]
+    now = _log_world_mean(mean, config.log_noise_sd)
+    added = _log_world_mean(mean + per_exposure, config.log_noise_sd) - now
+    return added, now - _log_world_mean(mean - per_exposure * counts, config.log_noise_sd)
+
+
+def _bends(config: ConsumerWorldConfig) -> np.ndarray:
+    months = MONTHS_PER_PERIOD[config.period]
+    multiple = np.inf if config.saturation_scale is None else config.saturation_scale
+    return np.array([multiple * c.exposures_mean * months for c in config.all_channels])
+
+
+def _response(counts: np.ndarray, bends: np.ndarray) -> np.ndarray:
+    return counts if np.isinf(bends).any() else bends * np.log1p(counts / bends)
+
+
+def _log_world_mean(mean: np.ndarray, sd: float) -> np.ndarray:
+    """E[max(exp(V) - 1, 0)] for V ~ N(mean, sd^2), in closed form."""
+    return np.exp(mean + sd**2 / 2) * ndtr((mean + sd**2) / sd) - ndtr(mean / sd)
+
+
+def _log_slopes(world: ConsumerWorld, who: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "channel_id": world.config.channel_ids,
+            "estimand": "slope",
+            "exposure_distribution": "panel_rows",
+            "unit": "log1p(GMV) per standard deviation of exposures",
+            "value": world.slopes[who].mean(axis=0),
+        }
+    )
+
+
+def _effects(
+    group: np.ndarray,
+    labels: np.ndarray | tuple[str, ...],
+    key: str,
+    channel_ids: tuple[str, ...],
+    exposures: np.ndarray,
+    added: np.ndarray,
+    removed: np.ndarray,
+) -> pd.DataFrame:
+    """Group means of the row effects; a value is NaN where no row (or no exposed row) defines it."""
+    size = len(labels)
+
+    def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        columns = range(values.shape[1])
+        top = np.column_stack([np.bincount(group, values[:, c] * weights[:, c], size) for c in columns])
+        bottom = np.column_stack([np.bincount(group, weights[:, c], size) for c in columns])
+        return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+
+    ones, exposed = np.ones_like(exposures), (exposures > 0).astype(float)
+    kinds = [
+        ("slope", "panel_rows", "USD per exposure", mean(added, ones)),
+        ("slope", "exposure_weighted", "USD per exposure", mean(added, exposures)),
+        ("att_exposed", "panel_rows", "USD per exposed consumer-period", mean(removed, exposed)),
+        ("contribution", "panel_rows", "USD per consumer-period", mean(removed, ones)),
+    ]
+    parts = [
+        pd.DataFrame(
+            {
+                key: np.repeat(np.asarray(labels, dtype=object), len(channel_ids)),
+                "channel_id": np.tile(np.array(channel_ids, dtype=object), size),
+                "estimand": estimand,
+                "exposure_distribution": distribution,
+                "unit": unit,
+                "value": values.ravel(),
+            }
+        )
+        for estimand, distribution, unit, values in kinds
+    ]
+    return pd.concat(parts, ignore_index=True)
