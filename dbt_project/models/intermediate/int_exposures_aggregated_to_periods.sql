@@ -1,0 +1,28 @@
+{{ config(materialized='table') }}
+
+with exposures as (
+
+    select * from {{ ref('int_exposures_accepted') }}
+
+),
+
+parameters as (
+
+    select as_of_date from {{ ref('int_run_parameters') }}
+
+),
+
+final as (
+
+    select
+        exposures.consumer_id,
+        exposures.channel_id,
+        exposures.period_start_date,
+        sum(exposures.exposures_count)::bigint as exposures_count
+    from exposures
+    inner join parameters on exposures.occurred_date <= parameters.as_of_date
+    group by all
+
+)
+
+select * from final

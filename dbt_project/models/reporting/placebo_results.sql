@@ -1,0 +1,28 @@
+{{ config(post_hook="{{ export_reporting(['as_of_date', 'placebo_kind', 'channel_id', 'estimand']) }}") }}
+
+with placebos as (
+
+    select * from {{ source('artefacts', 'placebo_results') }}
+
+),
+
+final as (
+
+    select
+        as_of_date,
+        placebo_kind,
+        channel_id,
+        estimand,
+        estimate,
+        standard_error,
+        p_value,
+        replicates_count,
+        passed,
+        reason,
+        data_version
+    from placebos
+
+)
+
+select * from final
+order by as_of_date, placebo_kind, channel_id, estimand

@@ -1,0 +1,6 @@
+-- A row here means that a consumer-period is in the panel although a reason speaks against it, or out without one.
+select *
+from {{ ref('consumer_periods') }}
+where
+    is_in_panel != (exclusion_reason is null)
+    or (is_in_panel and is_pre_period)
