@@ -147,6 +147,8 @@ def land(settings: Settings) -> LandingReport:
             with tempfile.TemporaryDirectory(dir=staging) as scratch:
                 files, ignored = _find_files(settings, Path(scratch))
                 report = _land_files(settings, files, staging)
+                if settings.source_name == "simulated":
+                    simulated.keep_truth(settings, Path(scratch))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return replace(report, ignored=tuple(ignored), seconds=time.monotonic() - started)

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     simulated_consumers_count: int = Field(default=2000, ge=1)
     simulated_markets_count: int = Field(default=10, ge=1)
     simulated_periods_count: int = Field(default=24, ge=2)
-    simulated_confounding: bool = True
+    simulated_confounding: float = Field(default=0.5, ge=0, le=1)
     mlflow_tracking_uri: str = ""
     force_refit: bool = False
 
