@@ -1,0 +1,311 @@
+"""The command line: ``run`` (what ``make run`` does), ``ui``, ``hash``. See ``--help`` of each.
+
+``run`` executes the job ``full_refresh`` in a child process, whose log goes to a file, and prints what happens from
+the run's event log. One run per home at a time, held by a file lock.
+"""
+
+import argparse
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from orchestration.resources.settings import CHECKOUT, Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from rich.console import Console
+
+DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+
+
+class CommandError(RuntimeError):
+    """A command cannot do what was asked; the message says what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="mediamix",
+        description="Causal marketing-mix modelling: land data, build the warehouse, fit, publish effects.",
+        epilog="Settings are environment variables MEDIAMIX_<NAME> and <home>/mediamix.toml.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="land new files, run job full_refresh, print the effect table")
+    ui = commands.add_parser("ui", help="serve Dagster and MLflow on loopback until Ctrl-C")
+    hashes = commands.add_parser("hash", help="print a hash of the rows of every published table")
+    execute = commands.add_parser(
+        "execute", help="run a job in this process (what `run` starts; log on stdout)"
+    )
+    for command in (run, ui, hashes, execute):
+        command.add_argument(
+            "--home", help="folder that holds everything of a deployment (default: .mediamix)"
+        )
+        command.add_argument("--source", help="complete_journey, simulated, or a folder of files")
+        command.add_argument("--period", choices=["day", "week", "month"], help="length of a period")
+    ui.add_argument("--dagster-port", type=int, default=DAGSTER_PORT, help="default: %(default)s")
+    ui.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT, help="default: %(default)s")
+    execute.add_argument("--key", required=True, help="tag of the run, by which `run` finds it")
+    options = parser.parse_args(arguments)
+    from pydantic import ValidationError
+
+    try:
+        settings = _settings(options)
+        if options.command == "hash":
+            from orchestration.results import hashes_as_json
+
+            print(hashes_as_json(settings))
+            return 0
+        if options.command == "execute":
+            return _execute(options.key)
+        if options.command == "ui":
+            return _serve(settings, options.dagster_port, options.mlflow_port)
+        return _run(settings)
+    except ValidationError as error:
+        for item in error.errors():
+            print(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}", file=sys.stderr)
+    except (SettingsError, CommandError) as error:
+        print(error, file=sys.stderr)
+    return 1
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Options become environment variables, so that every child process sees the same settings."""
+    for name in ("home", "source", "period"):
+        value = getattr(options, name)
+        if value:
+            os.environ[f"MEDIAMIX_{name.upper()}"] = value
+    settings = load_settings()
+    os.environ["MEDIAMIX_HOME"] = str(settings.home)
+    os.environ["MEDIAMIX_SOURCE"] = settings.source
+    return settings
+
+
+def _run(settings: Settings) -> int:
+    from rich.console import Console
+
+    from orchestration.resources.dbt import ManifestError, require_manifest
+    from orchestration.resources.instance import prepare_instance
+    from orchestration.results import print_places, print_results, table_hashes
+
+    console = Console(highlight=False, width=_width())
+    begun = time.monotonic()
+    try:
+        require_manifest()
+    except ManifestError as error:
+        raise CommandError(str(error)) from error
+    console.print("[bold]Settings[/]")
+    for line in settings.describe():
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    folder = prepare_instance(settings.home)
+    with _home_lock(folder / "run.lock"):
+        log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        console.print(f"[bold]Run[/] of job full_refresh; its full log: {log_path}", soft_wrap=True)
+        before = table_hashes(settings)
+        succeeded = _follow(settings, console, log_path)
+        if not succeeded:
+            return 1
+    after = table_hashes(settings)
+    print_results(settings, console)
+    print_places(settings, console)
+    seconds = time.monotonic() - begun
+    console.print(f"\nDone in {seconds // 60:.0f} min {seconds % 60:.0f} s.{_compared(before, after)}")
+    return 0
+
+
+def _follow(settings: Settings, console: "Console", log_path: Path) -> bool:
+    """Start the child, print its events until it ends; False if the run failed."""
+    import dagster as dg
+
+    from orchestration.following import RunFollower, close_orphans
+
+    key = uuid.uuid4().hex
+    command = [sys.executable, "-m", "orchestration.cli", "execute", "--key", key]
+    with dg.DagsterInstance.get() as instance, log_path.open("w", encoding="utf-8") as log:
+        for run_id in close_orphans(instance):
+            console.print(f"[yellow]Closed run {run_id[:8]}, whose process had been killed.[/]")
+        follower = RunFollower(instance, settings.home, lambda line: console.print(line, markup=False))
+        child = _start(command, log)
+        try:
+            while child.poll() is None:
+                if follower.find_run(key):
+                    follower.poll()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            console.print("[yellow]Stopping the run ...[/]")
+            _stop(child)
+            close_orphans(instance)
+            raise CommandError("Stopped by hand; what was finished is kept, run again to go on.") from None
+        if follower.find_run(key):
+            follower.poll()
+        for line in follower.checks_not_passed:
+            console.print(f"[yellow]check not passed[/] {_escaped(line)}", soft_wrap=True)
+        if child.returncode == 0 and not follower.failures:
+            return True
+        _explain(console, follower.failures, log_path, child.returncode)
+        close_orphans(instance)
+    return False
+
+
+def _explain(console: "Console", failures: list, log_path: Path, code: int | None) -> None:
+    """Which step failed, what its error says, where the rest is."""
+    console.print()
+    for failure in failures:
+        console.print(f"[bold red]Step {failure.step} failed.[/]")
+        console.print(failure.message, markup=False, soft_wrap=True)
+    if not failures:
+        console.print(f"[bold red]The run ended with exit code {code} before any step failed.[/]")
+        lines = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        console.print("\n".join(lines[-15:]), markup=False, soft_wrap=True)
+    console.print(
+        f"\nFull log: {log_path}. Correct the cause and run again: finished work is kept.", soft_wrap=True
+    )
+
+
+def _execute(key: str) -> int:
+    """Run full_refresh here, steps in processes of their own; the exit code says whether it succeeded."""
+    import dagster as dg
+
+    from orchestration.following import CLI_TAG
+    from orchestration.resources.instance import prepare_instance
+
+    prepare_instance(load_settings().home)
+    from orchestration.definitions import full_refresh_job
+
+    with dg.DagsterInstance.get() as instance:
+        job: dg.ReconstructableJob = dg.reconstructable(full_refresh_job)
+        with dg.execute_job(job, instance=instance, tags={CLI_TAG: key}, raise_on_error=False) as result:
+            return 0 if result.success else 1
+
+
+def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
+    """Dagster (webserver, daemon, code server) and MLflow on 127.0.0.1, until Ctrl-C or one of them ends."""
+    from orchestration.resources.dbt import ManifestError, require_manifest
+    from orchestration.resources.instance import prepare_instance
+
+    try:
+        require_manifest()
+    except ManifestError as error:
+        raise CommandError(str(error)) from error
+    folder = prepare_instance(settings.home)
+    (folder / "logs").mkdir(exist_ok=True)
+    bin_dir = Path(sys.executable).parent
+    host = "127.0.0.1"
+    dagster = [str(bin_dir / "dagster"), "dev", "-w", str(CHECKOUT / "workspace.yaml")]
+    dagster += ["-h", host, "-p", str(dagster_port)]
+    mlflow = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        host,
+        "--port",
+        str(mlflow_port),
+        "--workers",
+        "1",
+    ]
+    mlflow += ["--backend-store-uri", settings.mlflow_tracking_uri, "--no-serve-artifacts"]
+    commands = {"dagster": (dagster, dagster_port), "mlflow": (mlflow, mlflow_port)}
+    children: dict[str, subprocess.Popen] = {}
+    logs: list[TextIO] = []
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for name, (command, port) in commands.items():
+            log = (folder / "logs" / f"{name}.log").open("w", encoding="utf-8")
+            logs.append(log)
+            children[name] = _start(command, log)
+            print(f"{name:<8} http://{host}:{port}   log: {log.name}", flush=True)
+        print("Ctrl-C stops both.", flush=True)
+        while True:
+            for name, child in children.items():
+                if child.poll() is not None:
+                    path = folder / "logs" / f"{name}.log"
+                    raise CommandError(
+                        f"{name} ended with code {child.returncode}; is its port taken? See {path}."
+                    )
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        print("Stopping.", flush=True)
+        return 0
+    finally:
+        for child in children.values():
+            _stop(child)
+        for log in logs:
+            log.close()
+
+
+def _start(command: list[str], log: TextIO) -> subprocess.Popen:
+    """A child in its own process group, so that stopping it stops what it started."""
+    return subprocess.Popen(
+        command,
+        cwd=CHECKOUT,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=os.environ.copy(),
+        start_new_session=True,
+    )
+
+
+def _stop(child: subprocess.Popen) -> None:
+    """Ask the group to end, and end it after 20 seconds."""
+    for number, seconds in ((signal.SIGINT, 20), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        if child.poll() is not None:
+            return
+        try:
+            os.killpg(child.pid, number)
+            child.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _home_lock(path: Path) -> Iterator[None]:
+    """Hold the home for one run; the lock goes with the process, however it ends."""
+    with path.open("w", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(
+                f"Another run works in {path.parent.parent} right now (it holds {path}). Wait for it, or use "
+                "another home with HOME_DIR=..."
+            ) from None
+        yield
+
+
+def _compared(before: dict[str, str], after: dict[str, str]) -> str:
+    if not before:
+        return ""
+    changed = sorted(name for name in after if before.get(name) != after[name])
+    if not changed:
+        return f" The {len(after)} published tables have the same content as before this run."
+    return f" Changed since the run before: {', '.join(changed)}."
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _width() -> int | None:
+    """Room for the table where no terminal says its width."""
+    return None if sys.stdout.isatty() else 150
+
+
+if __name__ == "__main__":
+    sys.exit(main())
