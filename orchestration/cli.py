@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, TextIO
 from orchestration.resources.settings import CHECKOUT, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
-    import dagster as dg
     from rich.console import Console
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
