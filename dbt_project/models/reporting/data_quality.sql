@@ -25,6 +25,13 @@ counted as (
         count(*) as rows_count
     from classified
     group by load_id, landed_table_name, coalesce(reason_code, 'accepted')
+    union all
+    select
+        load_id,
+        landed_table_name,
+        coalesce(reason_code, 'accepted') as reason_code,
+        rows_count
+    from {{ ref('base_complete_journey__reference_row_counts') }}
 
 ),
 

@@ -1,1 +1,1 @@
-{{ staged_source_union('channels') }}
+{{ staged_source_union('channels', ref('stg_complete_journey__channels')) }}

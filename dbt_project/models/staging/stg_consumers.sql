@@ -1,1 +1,1 @@
-{{ staged_source_union('consumers') }}
+{{ staged_source_union('consumers', ref('stg_complete_journey__consumers')) }}

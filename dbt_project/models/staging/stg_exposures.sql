@@ -1,1 +1,1 @@
-{{ staged_source_union('exposures') }}
+{{ staged_source_union('exposures', ref('stg_complete_journey__exposures')) }}

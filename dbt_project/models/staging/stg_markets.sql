@@ -1,1 +1,1 @@
-{{ staged_source_union('markets') }}
+{{ staged_source_union('markets', ref('stg_complete_journey__markets')) }}

@@ -1,1 +1,1 @@
-{{ staged_source_union('transactions') }}
+{{ staged_source_union('transactions', ref('stg_complete_journey__transactions')) }}

@@ -1,0 +1,146 @@
+{# The window of The Complete Journey: weeks 2-53 (week 1 is one day), as local dates. #}
+{% macro complete_journey_first_date() -%} date '2017-01-02' {%- endmacro %}
+{% macro complete_journey_last_date() -%} date '2017-12-31' {%- endmacro %}
+
+{# End (exclusive) of the pre-period in which home markets and product affinities are fixed; equals
+   int_run_parameters.pre_period_end_date, which depends on what is derived here. #}
+{% macro complete_journey_pre_period_end() -%}
+    {{ period_shift(period_start(complete_journey_first_date()), var('pre_periods_count')) }}
+{%- endmacro %}
+
+{# Rows of a raw table whose load the manifest knows; none while another source is active. #}
+{% macro complete_journey_landed(table_name) -%}
+    select landed.*
+    from {{ source('complete_journey_landing', table_name) }} as landed
+    inner join {{ ref('stg_landing_manifest') }} as manifest
+        on
+            landed.load_id = manifest.load_id
+            and manifest.table_name = '{{ table_name }}'
+            and {{ source_is_active('complete_journey') }}
+{%- endmacro %}
+
+{#
+  Faulty rows of a raw reference table, judged by its key as in the contract: a missing part of the key, then
+  duplicates (the last row decides the content, of the rows with that content the first stays).
+#}
+{% macro complete_journey_reference_faults(table_name, key, content) %}
+with landed as (
+
+    {{ complete_journey_landed(table_name) }}
+
+),
+
+duplicate_keys as (
+
+    select {{ key | join(', ') }}
+    from landed
+    group by {{ key | join(', ') }}
+    having count(*) > 1
+
+),
+
+contested as (
+
+    select landed.*
+    from landed
+    inner join duplicate_keys using ({{ key | join(', ') }})
+
+),
+
+compared as (
+
+    select
+        contested.*,
+        row({{ content | join(', ') }}) is not distinct from last_value(row({{ content | join(', ') }})) over (
+            partition by {{ key | join(', ') }}
+            order by load_sequence, file_name, row_number
+            rows between unbounded preceding and unbounded following
+        ) as has_winning_content
+    from contested
+
+),
+
+judged as (
+
+    select
+        compared.*,
+        case
+            when not has_winning_content then 'conflicting_duplicate'
+            when row_number() over (
+                partition by {{ key | join(', ') }}, has_winning_content
+                order by load_sequence, file_name, row_number
+            ) > 1 then 'exact_duplicate'
+        end as reason_code
+    from compared
+
+),
+
+incomplete as (
+
+    select
+        landed.*,
+        'missing_key' as reason_code
+    from landed
+    where {{ key | join(' is null or ') }} is null
+
+),
+
+faulty as (
+
+    select {{ (key + content) | join(', ') }}, load_id, file_name, row_number, landed_at, reason_code
+    from judged
+    where reason_code is not null
+    union all
+    select {{ (key + content) | join(', ') }}, load_id, file_name, row_number, landed_at, reason_code
+    from incomplete
+
+)
+
+select
+    reason_code,
+    cast(to_json(struct_pack(
+        {% for name in key + content %}
+        {{ name }} := {{ name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    )) as varchar) as row_json,
+    'complete_journey_{{ table_name }}' as landed_table_name,
+    load_id,
+    file_name,
+    row_number,
+    landed_at
+from faulty
+{% endmacro %}
+
+{# Accepted rows of a raw reference table. #}
+{% macro complete_journey_reference_rows(table_name) -%}
+    select landed.*
+    from ({{ complete_journey_landed(table_name) }}) as landed
+    where not exists (
+        select 1
+        from {{ ref('base_complete_journey__reference_faults') }} as faults
+        where faults.load_id = landed.load_id and faults.row_number = landed.row_number
+    )
+{%- endmacro %}
+
+{% macro complete_journey_reference_tables() %}
+    {{ return({
+        'products': {
+            'key': ['product_id'],
+            'content': ['manufacturer_id', 'department', 'brand', 'product_category', 'product_type', 'package_size'],
+        },
+        'campaign_descriptions': {
+            'key': ['campaign_id'],
+            'content': ['campaign_type', 'start_date', 'end_date'],
+        },
+        'promotions': {
+            'key': ['product_id', 'store_id', 'week'],
+            'content': ['display_location', 'mailer_location'],
+        },
+        'demographics': {
+            'key': ['household_id'],
+            'content': [
+                'age', 'income', 'home_ownership', 'marital_status', 'household_size', 'household_comp', 'kids_count',
+            ],
+        },
+    }) }}
+{% endmacro %}
