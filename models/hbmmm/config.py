@@ -1,0 +1,85 @@
+"""Settings of one HBMMM fit: sampler, priors, imputation.
+
+Prior scales are on the scaled problem: the outcome is divided by its within-consumer standard deviation,
+exposures by theirs, moderators are standardised (design.py), so that 1 means "one standard deviation".
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class HBMMMConfig:
+    """Everything a fit depends on besides the data.
+
+    chains, tune, draws: NUTS chains, warm-up draws (step size only: the metric is the Laplace covariance)
+        and kept draws a chain, for each completed data set.
+    target_accept: acceptance NUTS tunes its step size to, in (0, 1).
+    seed: seed of sampler, imputation and consumer draws.
+    imputations_count: completed data sets when characteristics are missing; one fit is done when none are.
+    imputation_rounds: sweeps of the chained imputation.
+    missing_indicators: adds "is missing" columns to the characteristics (a pattern-mixture view of data that
+        are not missing at random; the imputation itself assumes missing at random).
+    interval_level: mass of every published interval.
+    effect_draws: draws kept, over all chains and imputations, for effects and predictions.
+    include_period_effects: "full" puts a dummy for every panel period into the row-level columns.
+    min_level_consumers: levels of a categorical characteristic with fewer consumers are pooled as "other".
+    min_segment_consumers: segment cells with fewer consumers are pooled before publishing.
+    collinearity_threshold: log1p(x) is dropped where the within-consumer R2 on x exceeds this.
+    prior_*_sd: standard deviation of the normal prior on a fixed coefficient; scale of the half-normal prior on
+        a standard deviation; prior_log_noise_sd: of the normal prior on log noise sd (mean 0).
+    robust_errors: stretch population draws to consumer-clustered errors where these are wider.
+    worker_processes: processes over imputations (1 = in this process).
+    """
+
+    chains: int = 4
+    tune: int = 200
+    draws: int = 500
+    target_accept: float = 0.8
+    seed: int = 20261121
+    imputations_count: int = 5
+    imputation_rounds: int = 10
+    missing_indicators: bool = False
+    interval_level: float = 0.95
+    effect_draws: int = 1000
+    include_period_effects: Literal["full", "none"] = "full"
+    min_level_consumers: int = 20
+    min_segment_consumers: int = 10
+    collinearity_threshold: float = 0.995
+    prior_intercept_sd: float = 3.0
+    prior_row_sd: float = 1.0
+    prior_intercept_moderator_sd: float = 1.0
+    prior_slope_moderator_sd: float = 0.3
+    prior_consumer_intercept_scale: float = 2.0
+    prior_consumer_slope_scale: float = 0.3
+    prior_market_scale: float = 0.5
+    prior_log_noise_sd: float = 1.0
+    robust_errors: bool = True
+    worker_processes: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse settings that would only fail after minutes of sampling."""
+        for name in ("chains", "tune", "draws", "effect_draws", "imputation_rounds", "worker_processes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}; raise it.")
+        for name in ("interval_level", "target_accept", "collinearity_threshold"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}.")
+        if self.imputations_count < 2:
+            raise ValueError(
+                f"imputations_count must be at least 2 to carry imputation uncertainty, got "
+                f"{self.imputations_count}; 5 is the usual minimum."
+            )
+        for name in self.__dataclass_fields__:
+            if name.startswith("prior_") and not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
+        if self.include_period_effects not in ("full", "none"):
+            raise ValueError(
+                f"include_period_effects must be 'full' or 'none', got {self.include_period_effects!r}."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and for the experiment tracker."""
+        return asdict(self)
