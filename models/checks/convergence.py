@@ -1,0 +1,66 @@
+"""Did the chains agree, and did they give enough draws? (Vehtari et al. 2021: R-hat below 1.01.)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from models.checks.base import CheckResult
+
+
+@dataclass(frozen=True)
+class ConvergenceThresholds:
+    """Limits that a fit must keep: r_hat below, effective sample size above, divergences not above."""
+
+    r_hat: float = 1.01
+    ess: float = 400.0
+    divergences_count: int = 0
+
+
+def check_convergence(
+    r_hat: Mapping[str, float],
+    ess: Mapping[str, float],
+    divergences_count: int | None,
+    thresholds: ConvergenceThresholds | None = None,
+) -> CheckResult:
+    """Check `converged`: every parameter, by name, and the number of divergent transitions.
+
+    A value that is NaN, a parameter that one of the two mappings lacks, no parameters at all, or an unknown
+    number of divergences cannot be judged: the check is then not evaluated, unless something else fails.
+    """
+    limits = thresholds or ConvergenceThresholds()
+    table = pd.DataFrame({"r_hat": pd.Series(r_hat, dtype=float), "ess": pd.Series(ess, dtype=float)})
+    table.index.name = "parameter"
+    known = np.isfinite(table[["r_hat", "ess"]])
+    bad = (table["r_hat"] >= limits.r_hat) | (table["ess"] <= limits.ess)  # NaN compares as False
+    table["passed"] = [
+        False if is_bad else (True if is_known else None)
+        for is_bad, is_known in zip(bad, known.all(axis=1), strict=True)
+    ]
+    table = table.reset_index()
+    worst_r_hat = float(table["r_hat"].max()) if known["r_hat"].any() else None
+    least_ess = float(table["ess"].min()) if known["ess"].any() else None
+    said = (
+        f"largest R-hat {_shown(worst_r_hat, '.4f')} (limit {limits.r_hat}), least effective sample size "
+        f"{_shown(least_ess, '.0f')} (limit {limits.ess:.0f}), divergences {_shown(divergences_count, 'd')}"
+    )
+    too_many = divergences_count is not None and divergences_count > limits.divergences_count
+    if bad.any() or too_many:
+        names = ", ".join(table.loc[bad.to_numpy(), "parameter"].astype(str).head(5))
+        passed, text = False, f"Not converged: {said}" + (f"; worst offenders {names}." if names else ".")
+    elif table.empty or not known.to_numpy().all() or divergences_count is None:
+        gaps = int((~known.all(axis=1)).sum())
+        passed = None
+        text = (
+            f"Not evaluated: {gaps} of {len(table)} parameters have no finite R-hat or sample size; {said}."
+        )
+    else:
+        passed, text = True, f"Converged: {said}."
+    return CheckResult("converged", passed, text, worst_r_hat, limits.r_hat, table)
+
+
+def _shown(value: float | int | None, fmt: str) -> str:
+    return "unknown" if value is None else format(value, fmt)

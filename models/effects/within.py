@@ -1,0 +1,253 @@
+"""Within-consumer regression: what changes in a consumer's purchases when that consumer's exposure changes.
+
+    y_it = a_i + d_t + sum_c [ b_c x_ict + k_c log1p(x_ict) + (b'_c x_ict + k'_c log1p(x_ict)) m_ic ] + q' Z_jt + e_it
+
+a_i absorbs everything constant about a consumer (latent purchase propensity included), d_t everything common
+to a period (or to a market and period). m_ic is the consumer's own mean exposure less the panel's. Standard
+errors are clustered by consumer: purchases are skewed and repeat within a consumer.
+
+Unbiased under strict exogeneity only: exposures may follow who the consumer is, but not last month's purchase
+(feedback) nor a passing wish to buy (time-varying confounding). The lead placebo looks for the latter.
+
+Estimands (design section 4), averaged over the panel's rows with own means held as observed:
+    slope         E[Y(x + 1) - Y(x)], over all rows or weighted by exposures
+    att_exposed   E[Y(x) - Y(0) given x > 0]
+    contribution  E[Y(x) - Y(0)], mean per row
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import qr, solve_triangular
+
+from models.effect_rows import effect_row
+from models.panel import ConsumerPanel
+
+DEMEANING_TOLERANCE = 1e-9  # largest change of a group mean, as a share of the column's own scale
+DEMEANING_ROUNDS = 2_000
+COLLINEARITY_TOLERANCE = 1e-7  # a column this small next to its own size is explained by the others
+PERIOD_EFFECTS = ("period", "market_period")
+METHOD = "within_consumer"
+
+
+@dataclass(frozen=True, eq=False)
+class WithinFit:
+    """Coefficients of one within regression.
+
+    Attributes
+    ----------
+    column_names : K names; coefficients : (K,), 0 where dropped; covariance : (K, K), 0 where dropped
+    is_estimated : (K,) False where a column did not vary within consumers or repeats the others
+    rows_count, clusters_count : sizes
+    small_sample_factor : what the clustered covariance was multiplied by, G/(G-1) (R-1)/(R-K-D), where D
+        counts the absorbed period effects; consumer effects are nested in the clusters and do not count
+    """
+
+    column_names: tuple[str, ...]
+    coefficients: np.ndarray
+    covariance: np.ndarray
+    is_estimated: np.ndarray
+    rows_count: int
+    clusters_count: int
+    small_sample_factor: float
+
+    def combination(self, weights: np.ndarray) -> tuple[float, float]:
+        """Estimate and standard error of weights' coefficients; weights shape (K,)."""
+        variance = weights @ self.covariance @ weights
+        return float(weights @ self.coefficients), float(np.sqrt(max(variance, 0.0)))
+
+
+def demean_two_way(columns: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Residuals of (R, K) columns on two sets of group effects, by alternating projections.
+
+    Parameters
+    ----------
+    first, second : (R,) group positions, 0 to groups - 1
+
+    Raises
+    ------
+    ArithmeticError
+        The projections did not settle (groups that hang together by a thread).
+    """
+    out = np.array(columns, dtype=float, order="F")
+    for k in range(out.shape[1]):
+        column = out[:, k]
+        scale = np.sqrt(np.mean(column**2))
+        if scale == 0:
+            continue
+        counts = [np.maximum(np.bincount(group), 1) for group in (first, second)]
+        for _ in range(DEMEANING_ROUNDS):
+            change = 0.0
+            for group, count in zip((first, second), counts, strict=True):
+                means = np.bincount(group, column) / count
+                column -= means[group]
+                change = float(np.abs(means).max())
+            if change < DEMEANING_TOLERANCE * scale:
+                break
+        else:
+            raise ArithmeticError(
+                f"Consumer and period effects of column {k} still moved by {change:.2g} after {DEMEANING_ROUNDS} "
+                "rounds. Are there periods connected to the others by very few consumers? Drop them."
+            )
+    return out
+
+
+def fit_within(
+    outcome: np.ndarray,
+    columns: np.ndarray,
+    column_names: tuple[str, ...],
+    consumer_index: np.ndarray,
+    period_group: np.ndarray,
+) -> WithinFit:
+    """Least squares after absorbing consumer and period effects, with consumer-clustered covariance.
+
+    Parameters
+    ----------
+    outcome : (R,); columns : (R, K), in order of precedence: of collinear columns the first stays
+    consumer_index, period_group : (R,) non-negative integers (any labels)
+    """
+    consumer_index = np.unique(consumer_index, return_inverse=True)[1]
+    period_group = np.unique(period_group, return_inverse=True)[1]
+    rows, width = columns.shape
+    clusters, periods = int(consumer_index.max()) + 1, int(period_group.max()) + 1
+    raw_size = np.sqrt((columns**2).sum(axis=0))
+    residuals = demean_two_way(np.column_stack([outcome, columns]), consumer_index, period_group)
+    y, x = residuals[:, 0], residuals[:, 1:]
+    size = np.sqrt((x**2).sum(axis=0))
+    varies = size > COLLINEARITY_TOLERANCE * np.maximum(raw_size, 1e-300)
+    kept = np.flatnonzero(varies)
+    triangle = qr(x[:, kept] / size[kept], mode="r")[0][: len(kept)]
+    kept = kept[np.abs(np.diag(triangle)) > COLLINEARITY_TOLERANCE]
+
+    coefficients, covariance = np.zeros(width), np.zeros((width, width))
+    degrees = rows - len(kept) - periods
+    factor = np.nan
+    if len(kept) and clusters > 1 and degrees > 0:
+        scaled = x[:, kept] / size[kept]
+        q, r = qr(scaled, mode="economic")
+        solution = solve_triangular(r, q.T @ y)
+        errors = y - scaled @ solution
+        inverse = solve_triangular(r, np.eye(len(kept)))
+        scores = np.column_stack(
+            [np.bincount(consumer_index, scaled[:, k] * errors) for k in range(len(kept))]
+        )
+        factor = clusters / (clusters - 1) * (rows - 1) / degrees
+        bread = inverse @ inverse.T
+        sandwich = factor * bread @ (scores.T @ scores) @ bread
+        coefficients[kept] = solution / size[kept]
+        covariance[np.ix_(kept, kept)] = sandwich / np.outer(size[kept], size[kept])
+    else:
+        kept = kept[:0]
+    return WithinFit(
+        column_names=column_names,
+        coefficients=coefficients,
+        covariance=covariance,
+        is_estimated=np.isin(np.arange(width), kept),
+        rows_count=rows,
+        clusters_count=clusters,
+        small_sample_factor=float(factor),
+    )
+
+
+def concave_columns(
+    exposures: np.ndarray, own_means: np.ndarray | None, channel_ids: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """x, log1p(x), and both times the centred own means where given: (R, 2C) or (R, 4C) and names."""
+    blocks = [exposures, np.log1p(exposures)]
+    names = [f"x {c}" for c in channel_ids] + [f"log1p {c}" for c in channel_ids]
+    if own_means is not None:
+        blocks += [exposures * own_means, np.log1p(exposures) * own_means]
+        names += [f"x own_mean {c}" for c in channel_ids] + [f"log1p own_mean {c}" for c in channel_ids]
+    return np.column_stack(blocks), names
+
+
+def period_groups(panel: ConsumerPanel, period_effects: str) -> np.ndarray:
+    """(R,) group positions of the period effects: by period, or by market and period."""
+    if period_effects not in PERIOD_EFFECTS:
+        raise ValueError(
+            f"period_effects is {period_effects!r}; it must be one of {', '.join(PERIOD_EFFECTS)}."
+        )
+    if period_effects == "period":
+        return panel.period_index
+    return panel.market_index * len(panel.period_starts) + panel.period_index
+
+
+def within_effects(
+    panel: ConsumerPanel,
+    *,
+    interval_level: float = 0.95,
+    period_effects: str = "period",
+    own_mean_interactions: bool = True,
+) -> pd.DataFrame:
+    """Channel effects by within-consumer regression, in the columns of the artefact `channel_effects`.
+
+    A channel whose exposure never changes within a consumer has rows with NaN and a reason.
+    """
+    own = own_mean_deviations(panel) if own_mean_interactions else None
+    columns, names = concave_columns(panel.exposures, own, panel.channel_ids)
+    columns = np.column_stack([columns, panel.covariates])
+    names = (*names, *panel.covariate_names)
+    groups = period_groups(panel, period_effects)
+    fit = fit_within(panel.gmv, columns, tuple(names), panel.consumer_index, groups)
+    rows = []
+    for c, channel_id in enumerate(panel.channel_ids):
+        for estimand, distribution, unit, weights in _estimand_weights(panel, own, c, len(names)):
+            used = weights != 0
+            estimate, error = fit.combination(weights)
+            reason = None
+            if not fit.is_estimated[c] or not used.any():
+                estimate = error = np.nan
+                reason = "exposure does not vary within consumers"
+            row = effect_row(
+                channel_id,
+                estimand,
+                distribution,
+                unit,
+                estimate,
+                error,
+                method=METHOD,
+                interval_level=interval_level,
+                not_identified_reason=reason,
+            )
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def own_mean_deviations(panel: ConsumerPanel) -> np.ndarray:
+    """Each row's consumer mean exposure less the mean over rows, (R, C)."""
+    means = panel.consumer_means(panel.exposures)[panel.consumer_index]
+    return means - means.mean(axis=0) if len(means) else means
+
+
+def _estimand_weights(
+    panel: ConsumerPanel, own: np.ndarray | None, channel: int, width: int
+) -> list[tuple[str, str, str, np.ndarray]]:
+    """(estimand, exposure_distribution, unit, weights on the coefficients) of one channel."""
+    x = panel.exposures[:, channel]
+    channels = len(panel.channel_ids)
+    m = None if own is None else own[:, channel]
+
+    def weights(d_x: np.ndarray, d_log: np.ndarray, by: np.ndarray) -> np.ndarray:
+        out = np.zeros(width)
+        if by.sum() <= 0:
+            return out
+        parts = [d_x, d_log] if m is None else [d_x, d_log, d_x * m, d_log * m]
+        out[channel : channel + channels * len(parts) : channels] = [np.average(p, weights=by) for p in parts]
+        return out
+
+    one, ones = np.ones_like(x), np.log1p(x + 1) - np.log1p(x)
+    money = panel.currency_code
+    return [
+        ("slope", "panel_rows", f"{money} per exposure", weights(one, ones, one)),
+        ("slope", "exposure_weighted", f"{money} per exposure", weights(one, ones, x)),
+        (
+            "att_exposed",
+            "panel_rows",
+            f"{money} per exposed consumer-period",
+            weights(x, np.log1p(x), (x > 0).astype(float)),
+        ),
+        ("contribution", "panel_rows", f"{money} per consumer-period", weights(x, np.log1p(x), one)),
+    ]
