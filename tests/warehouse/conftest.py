@@ -57,7 +57,10 @@ class DbtHome:
             f"--threads={threads}",
             f"--vars={json.dumps(self.settings.dbt_vars() | {'home': str(self.alias)} | variables)}",
         ]
-        environment = os.environ | {"MEDIAMIX_HOME": str(self.alias), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+        environment = os.environ | {
+            "MEDIAMIX_HOME": str(self.alias),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, cwd=self.settings.home, timeout=300
         )
