@@ -139,7 +139,10 @@ def land(settings: Settings) -> LandingReport:
     """
     started = time.monotonic()
     with landing_lock(settings.landing_dir):
-        prepare_folders(settings)
+        try:
+            prepare_folders(settings)
+        except FileNotFoundError as error:
+            raise LandingError([RefusedFile("", "manifest.parquet", str(error))], settings.source) from error
         staging = settings.landing_dir / STAGING_FOLDER
         shutil.rmtree(staging, ignore_errors=True)  # left by a killed landing; the lock says nobody uses it
         staging.mkdir(parents=True)

@@ -243,7 +243,7 @@ def resolve_period(settings: Settings, landing_dir: Path | None = None) -> Perio
                 """
                 WITH dates AS (
                     SELECT DISTINCT market_id, try_cast(period_start_date AS DATE) AS start_date
-                    FROM read_parquet($1, union_by_name = true, hive_partitioning = false)
+                    FROM read_parquet($1, union_by_name = true, hive_partitioning = false) AS landed
                     SEMI JOIN (SELECT load_id FROM read_parquet($2, hive_partitioning = false)) USING (load_id)
                 ), gaps AS (
                     SELECT start_date - lag(start_date) OVER (PARTITION BY market_id ORDER BY start_date) AS days
