@@ -46,7 +46,7 @@
             {% do rules['bad_type'].append(is_bad_type(kind, 'raw_' ~ name, name)) %}
         {% endif %}
         {% if kind in ('money', 'number', 'count') %}
-            {% do rules['not_finite'].append('coalesce(' ~ is_written_not_finite('raw_' ~ name) ~ ', false)') %}
+            {% do rules['not_finite'].append(is_written_not_finite('raw_' ~ name)) %}
         {% endif %}
         {% if kind == 'count' %}
             {% do rules['invalid_count'].append('(raw_' ~ name ~ ' is not null and ' ~ name ~ ' is null)') %}

@@ -9,9 +9,9 @@
     try_cast({{ number_text(column) }} as double)
 {%- endmacro %}
 
-{# NaN and infinity written out; a number too large for a double ('1e400') is not among them. #}
+{# NaN and infinity written out (never NULL itself); a number too large for a double ('1e400') is not among them. #}
 {% macro is_written_not_finite(column) -%}
-    (contains(lower({{ column }}), 'n') and not isfinite({{ parse_number(column) }}))
+    coalesce(contains(lower({{ column }}), 'n') and not isfinite({{ parse_number(column) }}), false)
 {%- endmacro %}
 
 {# Whole numbers up to 9e15 (exact in a double), also written as '2.0'; NULL for anything else. #}

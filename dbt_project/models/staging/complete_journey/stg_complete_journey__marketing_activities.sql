@@ -56,7 +56,7 @@ select
     cast(null as varchar) as currency_code,
     cast(null as varchar) as reach_count,
     cast(null as varchar) as frequency,
-    cast(map() as map(varchar, varchar)) as extra_columns,
+    cast(map {} as map(varchar, varchar)) as extra_columns,
     cast(null as varchar) as scope_reason_code,
     cast(null as varchar) as load_id,
     cast(null as bigint) as load_sequence,
