@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from assets.landing.land import LandingReport, land
@@ -40,9 +41,17 @@ class DbtHome:
         return land(self.settings)
 
     def build(
-        self, *arguments: str, check: bool = True, threads: int = 2, **variables: Any
+        self,
+        *arguments: str,
+        check: bool = True,
+        threads: int = 2,
+        with_unit_tests: bool = False,
+        **variables: Any,
     ) -> subprocess.CompletedProcess[str]:
-        """`dbt build` with the variables of the settings; `check` fails the test with dbt's output."""
+        """`dbt build` with the variables of the settings; `check` fails the test with dbt's output.
+
+        dbt's unit tests do not depend on the data, so one test runs them and the other builds leave them out.
+        """
         self.alias.unlink(missing_ok=True)
         self.alias.symlink_to(self.settings.home, target_is_directory=True)
         command = [
@@ -50,6 +59,7 @@ class DbtHome:
             "--no-use-colors",
             "build",
             *arguments,
+            *(() if with_unit_tests else ("--exclude-resource-type=unit_test",)),
             f"--project-dir={PROJECT_DIR}",
             f"--profiles-dir={PROJECT_DIR}",
             f"--target-path={self.alias.parent / 'target'}",
@@ -85,10 +95,9 @@ class DbtHome:
         (path,) = (self.settings.marts_dir / name).glob(f"as_of_date=*/{name}.parquet")
         return path
 
-    def mart(self, name: str) -> "Any":
-        """An exported mart as a frame."""
-        with duckdb.connect() as connection:
-            return connection.read_parquet(str(self.mart_path(name)), hive_partitioning=False).df()
+    def mart(self, name: str) -> Any:
+        """An exported mart as a frame; amounts are Decimals, dates are dates."""
+        return pq.ParquetFile(self.mart_path(name)).read().to_pandas()
 
 
 @pytest.fixture(scope="session")

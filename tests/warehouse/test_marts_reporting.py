@@ -1,0 +1,97 @@
+"""Reporting tables: what fits left behind is published once, and what cannot be right stops the build."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from orchestration.resources.artefacts import ARTEFACT_SCHEMAS, EFFECT_TABLES, write_artefact
+
+OUTCOMES = "market_id,period_start_date,gmv_amount\n" + "".join(
+    f"m1,2024-{month:02d}-01,{100 * month}\n" for month in range(1, 7)
+)
+AS_OF_DATE = pd.Timestamp("2024-06-30").date()
+EFFECT = {
+    "channel_id": "tv",
+    "estimand": "slope",
+    "method": "posterior",
+    "model_name": "hbmmm",
+    "model_version": "1",
+    "kpi": "gmv_net_amount",
+    "horizon": "immediate",
+    "exposure_distribution": "panel",
+    "mean": 2.0,
+    "standard_deviation": 0.5,
+    "interval_lower": 1.0,
+    "interval_upper": 3.0,
+    "interval_level": 0.95,
+    "unit": "EUR",
+    "is_primary": True,
+    "is_identified": True,
+    "data_version": "d",
+}
+
+
+@pytest.fixture(scope="module")
+def home(dbt_home_factory: Callable[..., Any]) -> Any:
+    """A market-only home, of which only the reporting tables matter here."""
+    made = dbt_home_factory({"market_outcomes": OUTCOMES}, period="month")
+    made.land()
+    return made
+
+
+def write(home: Any, table: str, rows: list[dict[str, Any]], family: str = "hbmmm") -> None:
+    write_artefact(home.settings.artefacts_dir, table, family, AS_OF_DATE, pd.DataFrame(rows))
+
+
+def publish(home: Any, check: bool = True) -> Any:
+    return home.build("--select", "source:artefacts+", check=check)
+
+
+def published(home: Any, table: str) -> list[dict[str, Any]]:
+    path: Path = home.settings.artefacts_dir / "reporting" / f"{table}.parquet"
+    return pq.ParquetFile(path).read().to_pylist()
+
+
+def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
+    champion = {"model_name": "hbmmm", "model_version": "1", "decision": "promoted"}
+    write(home, "champions", [champion], family="registry")
+    write(home, "channel_effects", [EFFECT, EFFECT | {"model_version": "2", "method": "challenger"}])
+    other = EFFECT | {"model_name": "within_consumer", "method": "within", "model_version": None}
+    write(home, "channel_effects", [other], family="within_consumer")
+    write(home, "market_channel_effects", [EFFECT | {"market_id": "'; drop table x; --"}])
+    segment = {"segment_name": "plan", "segment_value": "007", "consumers_count": 10}
+    write(home, "segment_channel_effects", [EFFECT | segment])
+    write(home, "consumer_channel_effects", [EFFECT | {"consumer_id": "NULL", "learned_share": 0.1}])
+    placebo = {"placebo_kind": "lead", "channel_id": "tv", "estimand": "slope", "data_version": "d"}
+    write(home, "placebo_results", [placebo | {"reason": "not evaluated"}])
+    publish(home)
+    for table in (*EFFECT_TABLES, "placebo_results"):
+        schema = pq.read_schema(home.settings.artefacts_dir / "reporting" / f"{table}.parquet")
+        assert schema.names == list(ARTEFACT_SCHEMAS[table])
+    assert [row["method"] for row in published(home, "channel_effects")] == ["posterior", "within"]
+    assert published(home, "market_channel_effects")[0]["market_id"] == "'; drop table x; --"
+    assert published(home, "segment_channel_effects")[0]["segment_value"] == "007"
+    assert published(home, "consumer_channel_effects")[0]["consumer_id"] == "NULL"
+    assert published(home, "placebo_results")[0]["passed"] is None
+
+
+def test_effects_that_cannot_be_right_fail_the_build(home: Any) -> None:
+    spoilt = [
+        EFFECT | {"interval_lower": 2.5},
+        EFFECT | {"estimand": "uplift", "method": "posterior"},
+        EFFECT | {"method": "twice"},
+        EFFECT | {"method": "twice"},
+    ]
+    write(home, "channel_effects", spoilt)
+    output = publish(home, check=False)
+    assert output.returncode == 1
+    for failed in ("interval_holds_mean", "accepted_values_channel_effects_estimand", "unique_key_columns"):
+        assert any(f"FAIL 1 {failed}" in line for line in output.stdout.splitlines()), output.stdout[-3000:]
+    write(home, "channel_effects", [EFFECT | {"unit": None}])
+    output = publish(home, check=False)
+    assert output.returncode == 1
+    assert "NOT NULL constraint failed: channel_effects" in output.stdout
