@@ -1,10 +1,11 @@
 """Within-consumer regression: what changes in a consumer's purchases when that consumer's exposure changes.
 
-    y_it = a_i + d_t + sum_c [ b_c x_ict + k_c log1p(x_ict) + (b'_c x_ict + k'_c log1p(x_ict)) m_ic ] + q' Z_jt + e_it
+    y_it = a_i + d_t + sum_c [ b_c x_ict + k_c log1p(x_ict) ] + q' Z_jt + e_it
 
 a_i absorbs everything constant about a consumer (latent purchase propensity included), d_t everything common
-to a period (or to a market and period). m_ic is the consumer's own mean exposure less the panel's. Standard
-errors are clustered by consumer: purchases are skewed and repeat within a consumer.
+to a period (or to a market and period). As an option both exposure terms also come times m_ic, the consumer's
+own mean exposure less the panel's. Standard errors are clustered by consumer: purchases are skewed and repeat
+within a consumer.
 
 Unbiased under strict exogeneity only: exposures may follow who the consumer is, but not last month's purchase
 (feedback) nor a passing wish to buy (time-varying confounding). The lead placebo looks for the latter.
@@ -180,11 +181,14 @@ def within_effects(
     *,
     interval_level: float = 0.95,
     period_effects: str = "period",
-    own_mean_interactions: bool = True,
+    own_mean_interactions: bool = False,
 ) -> pd.DataFrame:
     """Channel effects by within-consumer regression, in the columns of the artefact `channel_effects`.
 
-    A channel whose exposure never changes within a consumer has rows with NaN and a reason.
+    `own_mean_interactions` lets response differ with the consumer's own mean exposure, which matters where
+    the more exposed respond more or less; it nearly doubles the standard error of att_exposed (450 consumers
+    x 18 months: from 6.6 to 11.6 dollars for email). A channel whose exposure never changes within a consumer
+    has rows with NaN and a reason.
     """
     own = own_mean_deviations(panel) if own_mean_interactions else None
     columns, names = concave_columns(panel.exposures, own, panel.channel_ids)
