@@ -40,6 +40,8 @@ def lead_placebo_reasons(placebo_results: "pd.DataFrame", channels: Iterable[str
 
 def mark_identified(effects: "pd.DataFrame", reasons: Mapping[str, str | None]) -> "pd.DataFrame":
     """Set is_identified and not_identified_reason; a reason that the family itself gave comes first."""
+    import pandas as pd
+
     marked = effects.copy()
     if "not_identified_reason" not in marked:
         marked["not_identified_reason"] = None
@@ -47,7 +49,7 @@ def mark_identified(effects: "pd.DataFrame", reasons: Mapping[str, str | None]) 
     missing = "lead placebo not evaluated: no result"
     placebo = [reasons.get(channel, missing) for channel in marked["channel_id"]]
     combined = ["; ".join(filter(None, pair)) or None for pair in zip(own, placebo, strict=True)]
-    marked["not_identified_reason"] = combined
+    marked["not_identified_reason"] = pd.Series(combined, index=marked.index, dtype=object)
     marked["is_identified"] = [reason is None for reason in combined]
     return marked
 
@@ -91,4 +93,4 @@ def roas_rows(effects: "pd.DataFrame", spend: Mapping[str, float | None]) -> "pd
 
 def _truth(value: object) -> bool | None:
     """True, False, or None for anything missing, from whatever pandas made of a nullable boolean."""
-    return None if value is None or value != value or str(value) == "<NA>" else bool(value)
+    return None if value is None or str(value) in ("<NA>", "nan", "None") else bool(value)

@@ -51,6 +51,22 @@ class Refresh:
     currency_code: str | None
     loads_hash: str
     source_name: str
+    pre_period_end_date: date | None
+
+    @property
+    def lead_periods_count(self) -> int:
+        """Periods of future exposure in the lead placebo."""
+        from orchestration.resources.settings import LEAD_PERIODS
+
+        return self.settings.lead_periods_count or LEAD_PERIODS[self.period]
+
+    def is_pre_period(self, starts: "pd.Series") -> "pd.Series":
+        """True where a period starts before the first panel period."""
+        import pandas as pd
+
+        if self.pre_period_end_date is None:
+            return pd.Series(False, index=starts.index)
+        return pd.to_datetime(starts) < pd.Timestamp(self.pre_period_end_date)
 
     @property
     def artefacts_dir(self) -> Path:
@@ -113,15 +129,22 @@ def load_refresh(settings: Settings | None = None) -> Refresh:
             "date, so there is no period to model. Look at reporting.data_quality for what was quarantined."
         )
     row = frame.iloc[0]
-    as_of = row["as_of_date"]
     return Refresh(
         settings=settings,
-        as_of_date=as_of if type(as_of) is date else as_of.date(),
+        as_of_date=_day(row["as_of_date"]),
         period=str(row["period"]),
         currency_code=None if row["currency_code"] != row["currency_code"] else row["currency_code"],
         loads_hash=str(row["loads_hash"]),
         source_name=str(row["source_name"]),
+        pre_period_end_date=_day(row["pre_period_end_date"]),
     )
+
+
+def _day(value: Any) -> date | None:
+    """A date from what Arrow or pandas made of one; None for a missing one."""
+    if value is None or value != value:
+        return None
+    return value if type(value) is date else value.date()
 
 
 def read_parquet(path: Path, remedy: str) -> "pd.DataFrame":

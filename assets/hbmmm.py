@@ -1,0 +1,259 @@
+"""Group hbmmm: the posterior of the consumer-level model, and the effects that follow from it.
+
+A fit is a pure function of the rows of the marts, the configuration, the seed and the code: their hash is its
+fingerprint. A finished fit with the same fingerprint is taken up again instead of being repeated, so a second run on
+the same data gives identical tables in seconds. ``force_refit`` overrides.
+"""
+
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets import keys
+from assets.checks import CONVERGED, NOT_EVALUATED, all_of, check_result, markdown, outcome_of, picture
+from assets.fits import effect_tables, fit_facts, fit_figures, log_estimates, register_fit
+from assets.registry import GateThresholds
+from assets.status import (
+    EVALUATED,
+    Refresh,
+    load_refresh,
+    read_panel_status,
+    write_family,
+)
+from assets.status import NOT_EVALUATED as STATUS_NOT_EVALUATED
+
+if TYPE_CHECKING:
+    from models.hbmmm.config import HBMMMConfig
+    from models.hbmmm.fit import HBMMMFit
+    from orchestration.resources.settings import Settings
+
+_COMPLETE = "complete.json"
+
+
+class HBMMMRunConfig(dg.Config):
+    """Launch-time choices; everything else of a fit is in the settings."""
+
+    force_refit: bool = False
+
+
+@dg.asset(
+    key=keys.HBMMM_POSTERIOR,
+    group_name=keys.HBMMM,
+    kinds={"python", "pymc", "mlflow"},
+    owners=list(keys.OWNERS),
+    deps=[
+        keys.CONSUMER_PANEL,
+        keys.SUFFICIENT_STATISTICS,
+        keys.DESIGN_COLUMNS,
+        keys.CONSUMER_CHARACTERISTICS,
+    ],
+    check_specs=[CONVERGED],
+)
+def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -> Iterator[Any]:
+    """Posterior of the hierarchical Bayesian model of all consumers, registered in MLflow as challenger."""
+    refresh = load_refresh()
+    panel_status = read_panel_status(refresh)
+    if not panel_status.is_evaluated:
+        write_fit_pointer(refresh, {"status": STATUS_NOT_EVALUATED, "reason": panel_status.reason})
+        text = str(panel_status.reason)
+        yield dg.MaterializeResult(metadata={"status": STATUS_NOT_EVALUATED, "reason": panel_status.reason})
+        yield check_result(CONVERGED, NOT_EVALUATED, text)
+        return
+    settings = refresh.settings
+    model_config = hbmmm_config(settings)
+    fingerprint = fit_fingerprint(panel_status.content_hash, model_config)
+    folder = refresh.artefacts_dir / "fits" / "hbmmm" / f"fingerprint={fingerprint}"
+    force = config.force_refit or settings.force_refit
+    is_reused = (folder / _COMPLETE).exists() and not force
+    if is_reused:
+        context.log.info(
+            f"the same data, configuration and code were fitted before: taking up fit {fingerprint}"
+        )
+    else:
+        _fit_into(folder, refresh, model_config, fingerprint)
+    complete = json.loads((folder / _COMPLETE).read_text(encoding="utf-8"))
+    registered = register_fit(refresh, panel_status, folder, complete, model_config, anew=force)
+    pointer = complete | {"status": EVALUATED, "folder": folder.name, "is_reused": is_reused} | registered
+    write_fit_pointer(refresh, pointer)
+    facts = complete["facts"]
+    verdict = convergence_outcomes(facts, GateThresholds())
+    text = ", ".join(f"{name} {facts.get(name)}" for name in ("r_hat_max", "ess_min", "divergences_count"))
+    yield dg.MaterializeResult(
+        metadata={**facts, **registered, "fingerprint": fingerprint, "is_reused": is_reused},
+        data_version=dg.DataVersion(fingerprint),
+    )
+    yield check_result(
+        CONVERGED, outcome_of(all_of(verdict)), text, severity=dg.AssetCheckSeverity.ERROR, **_flat(facts)
+    )
+
+
+@dg.asset(
+    key=keys.HBMMM_ESTIMATES,
+    group_name=keys.HBMMM,
+    kinds={"python", "mlflow"},
+    owners=list(keys.OWNERS),
+    deps=[keys.HBMMM_POSTERIOR, keys.CONSUMER_PANEL],
+)
+def hbmmm_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Money effects by channel, market, segment and consumer: counterfactual predictions over the panel."""
+    refresh = load_refresh()
+    pointer = read_fit_pointer(refresh)
+    if pointer["status"] != EVALUATED:
+        write_family(refresh, keys.FAMILY_HBMMM, pointer["status"], pointer["reason"])
+        return dg.MaterializeResult(metadata={"status": pointer["status"], "reason": pointer["reason"]})
+    folder = refresh.artefacts_dir / "fits" / "hbmmm" / pointer["folder"]
+    fit = _load_fit(folder)
+    tables = effect_tables(folder, fit, refresh)
+    figures = fit_figures(fit, tables["channel_effects"], refresh)
+    facts = pointer["facts"] | {name: pointer[name] for name in ("model_version", "run_id")}
+    write_family(refresh, keys.FAMILY_HBMMM, EVALUATED, None, tables, **facts)
+    if not pointer["is_reused"]:
+        log_estimates(refresh, pointer["run_id"], tables, figures)
+    for name, png in figures.items():
+        _write_bytes(refresh.folder("estimates") / keys.FAMILY_HBMMM / f"{name}.png", png)
+    shown = [
+        "channel_id",
+        "estimand",
+        "exposure_distribution",
+        "mean",
+        "interval_lower",
+        "interval_upper",
+        "unit",
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            **{f"{name}_rows_count": len(table) for name, table in tables.items()},
+            "channel_effects": markdown(tables["channel_effects"][shown]),
+            **{name: picture(png) for name, png in figures.items()},
+        }
+    )
+
+
+def hbmmm_config(settings: "Settings") -> "HBMMMConfig":
+    """The model's configuration: its own defaults, and what the settings say."""
+    from models.hbmmm.config import HBMMMConfig
+
+    return HBMMMConfig(
+        chains=settings.chains_count,
+        tune=settings.tune_count,
+        draws=settings.draws_count,
+        target_accept=settings.target_accept,
+        seed=settings.seed,
+        imputations_count=settings.imputations_count,
+        interval_level=settings.interval_level,
+    )
+
+
+def fit_fingerprint(data_hash: str, config: "HBMMMConfig") -> str:
+    """Hash of everything a fit depends on: rows, configuration with seed, code, numerical packages."""
+    from orchestration.resources.artefacts import combined_hash
+    from orchestration.resources.tracking import package_versions
+
+    return combined_hash(
+        {
+            "data": data_hash,
+            "config": config.as_dict(),
+            "code": code_hash(),
+            "packages": package_versions(("numpy", "scipy", "pymc", "pytensor", "numba", "scikit-learn")),
+        }
+    )
+
+
+def code_hash() -> str:
+    """Hash of the Python files of the family and of the panel it reads."""
+    import hashlib
+
+    package = Path(__file__).resolve().parents[1] / "models"
+    files = [package / "panel.py", *sorted((package / "hbmmm").rglob("*.py"))]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def convergence_outcomes(facts: Mapping[str, Any], thresholds: GateThresholds) -> dict[str, bool | None]:
+    """Three-valued verdict per diagnostic, with the bounds of the gate."""
+    from assets.registry import gate_table
+
+    rows = gate_table(facts, None, thresholds)
+    verdicts = {"passed": True, "failed": False}
+    return {
+        row["check_name"]: verdicts.get(row["outcome"])
+        for row in rows
+        if row["check_name"].startswith("convergence")
+    }
+
+
+def write_fit_pointer(refresh: Refresh, content: Mapping[str, Any]) -> Path:
+    """Say which fit belongs to this refresh."""
+    from orchestration.resources.artefacts import write_json
+
+    return write_json(refresh.folder("fits/hbmmm") / "fit.json", content)
+
+
+def read_fit_pointer(refresh: Refresh) -> dict[str, Any]:
+    """Which fit belongs to this refresh."""
+    path = refresh.folder("fits/hbmmm") / "fit.json"
+    if not path.exists():
+        raise dg.Failure(
+            f"{path} does not exist: materialise hbmmm/hbmmm_posterior first.", allow_retries=False
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint: str) -> None:
+    """Fit and save; ``complete.json`` comes last, so that a killed fit is never taken for a finished one."""
+    from models.hbmmm.fit import fit_hbmmm
+    from models.hbmmm.statistics import SufficientStatistics
+    from orchestration.resources.artefacts import write_json
+    from orchestration.resources.progress import progress_writer
+
+    begun = time.monotonic()
+    statistics = SufficientStatistics.from_marts(
+        refresh.read_mart("consumer_sufficient_statistics"), refresh.read_mart("design_columns")
+    )
+    panel = refresh.read_panel()
+    progress = progress_writer(refresh.settings.home, "hbmmm__hbmmm_posterior", "draws")
+    fit = fit_hbmmm(statistics, panel.characteristics, config, progress=progress)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    fit.save(temporary / "fit")
+    facts = fit_facts(fit) | {
+        "observed_gmv": float(panel.gmv.sum()),
+        "fit_seconds": round(time.monotonic() - begun, 1),
+        "peak_memory_mib": _peak_memory_mib(),
+    }
+    write_json(
+        temporary / _COMPLETE, {"fingerprint": fingerprint, "config": config.as_dict(), "facts": facts}
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)
+
+
+def _load_fit(folder: Path) -> "HBMMMFit":
+    from models.hbmmm.fit import HBMMMFit
+
+    return HBMMMFit.load(folder / "fit")
+
+
+def _peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if isinstance(value, int | float | str)}

@@ -1,0 +1,43 @@
+"""What exists: the one ``dg.Definitions``. No network, no data; the only file read is the dbt manifest."""
+
+import dagster as dg
+
+from assets.effects import (
+    consumer_effects_published,
+    exposure_overlap,
+    within_consumer_estimates,
+)
+from assets.hbmmm import hbmmm_estimates, hbmmm_posterior
+from assets.panels import consumer_panel
+from assets.raw import landed_files
+from assets.registry import promotion_gate
+from assets.robustness import placebo_results
+from assets.warehouse import warehouse_assets
+from orchestration.jobs import ALL_JOBS, EXECUTOR
+from orchestration.resources.dbt import dbt_resource
+from orchestration.schedules import ALL_SCHEDULES
+
+PYTHON_ASSETS = [
+    landed_files,
+    consumer_panel,
+    hbmmm_posterior,
+    hbmmm_estimates,
+    placebo_results,
+    within_consumer_estimates,
+    exposure_overlap,
+    consumer_effects_published,
+    promotion_gate,
+]
+
+defs = dg.Definitions(
+    assets=[*PYTHON_ASSETS, *warehouse_assets()],
+    jobs=ALL_JOBS,
+    schedules=ALL_SCHEDULES,
+    resources={"dbt": dbt_resource()},
+    executor=EXECUTOR,
+)
+
+
+def full_refresh_job() -> dg.JobDefinition:
+    """The job of ``make run``, by a function that another process can call to rebuild it."""
+    return defs.resolve_job_def("full_refresh")

@@ -1,0 +1,93 @@
+"""Which rows are identified: the placebo decides, a missing placebo is no pass, reasons are whole sentences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from assets.identification import lead_placebo_reasons, mark_identified, roas_rows, unexposed_rows
+
+PLACEBO = pd.DataFrame(
+    {
+        "placebo_kind": ["lead", "lead", "lead", "history_swap"],
+        "channel_id": ["mail", "push", "tv", "mail"],
+        "estimate": [2.5, 0.01, np.nan, 0.0],
+        "standard_error": [0.5, 0.4, np.nan, 0.1],
+        "p_value": [0.0000006, 0.98, np.nan, 0.5],
+        "passed": pd.Series([False, True, None, True], dtype=object),
+        "reason": ["predicts purchases now", None, "3 rows have a later exposure", None],
+    }
+)
+
+
+def effects(channels, **columns):
+    return pd.DataFrame({"channel_id": channels, "estimand": "slope", "mean": 1.0} | columns)
+
+
+def test_reasons_of_the_three_outcomes():
+    reasons = lead_placebo_reasons(PLACEBO, ["mail", "push", "tv", "radio"])
+    assert reasons["push"] is None
+    assert reasons["mail"] == (
+        "lead placebo failed: estimate 2.5 (se 0.5, p 6e-07): exposure is related to purchases BEFORE it happens"
+    )
+    assert reasons["tv"] == "lead placebo not evaluated: 3 rows have a later exposure"
+    assert reasons["radio"] == "lead placebo not evaluated: no result"
+
+
+@pytest.mark.parametrize("dtype", [object, "boolean"])
+def test_a_missing_verdict_is_no_pass_whatever_pandas_made_of_it(dtype):
+    table = PLACEBO.iloc[[1, 2]].assign(passed=pd.Series([True, None], index=[1, 2]).astype(dtype))
+    reasons = lead_placebo_reasons(table, ["push", "tv"])
+    assert reasons["push"] is None
+    assert reasons["tv"] is not None
+
+
+def test_a_passed_swap_does_not_rescue_a_failed_lead():
+    assert "lead placebo failed" in lead_placebo_reasons(PLACEBO, ["mail"])["mail"]
+
+
+def test_marks_keep_the_reason_of_the_family_first():
+    marked = mark_identified(
+        effects(["mail", "push", "push"], not_identified_reason=[None, None, "exposure does not vary"]),
+        {"mail": "lead placebo failed: x", "push": None},
+    )
+    assert marked["is_identified"].tolist() == [False, True, False]
+    assert marked["not_identified_reason"].tolist() == [
+        "lead placebo failed: x",
+        None,
+        "exposure does not vary",
+    ]
+
+
+def test_a_channel_unknown_to_the_placebo_is_not_identified():
+    marked = mark_identified(effects(["radio"]), {})
+    assert marked["is_identified"].tolist() == [False]
+
+
+def test_declared_channels_without_exposure_get_a_row_without_a_number():
+    table = effects(
+        ["mail"], method="hbmmm", model_name="hbmmm", kpi="gmv_net_amount", unit="EUR per exposure"
+    )
+    rows = unexposed_rows(table, ["mail", "radio"])
+    assert rows["channel_id"].tolist() == ["radio"]
+    assert rows["not_identified_reason"].tolist() == ["no exposure of any consumer"]
+    assert "mean" not in rows
+
+
+def test_roas_divides_by_spend_and_is_refused_without():
+    table = effects(
+        ["mail", "push", "tv"],
+        method="hbmmm",
+        standard_deviation=0.1,
+        interval_lower=0.8,
+        interval_upper=1.2,
+        probability_positive=0.99,
+        is_identified=True,
+        not_identified_reason=None,
+    ).assign(estimand="contribution")
+    rows = roas_rows(table, {"mail": 0.5, "push": None}).set_index("channel_id")
+    assert rows.loc["mail", ["mean", "interval_lower", "interval_upper"]].tolist() == [2.0, 1.6, 2.4]
+    assert rows.loc["mail", "is_identified"]
+    for channel in ("push", "tv"):
+        assert pd.isna(rows.loc[channel, "mean"])
+        assert not rows.loc[channel, "is_identified"]
+        assert rows.loc[channel, "not_identified_reason"] == "no spend in marketing_activities"
