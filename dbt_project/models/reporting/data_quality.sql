@@ -1,3 +1,5 @@
+{{ config(post_hook="{{ export_reporting(['load_id', 'file_name', 'table_name', 'reason_code']) }}") }}
+
 -- Where every landed row went: one row per load, file, table and reason code. Recomputed from all loads each time.
 with manifest as (
 
