@@ -26,15 +26,23 @@ exposures as (
 
 activities as (
 
-    select consumer_id, period_start_date from purchases
+    select
+        consumer_id,
+        period_start_date
+    from purchases
     union
-    select consumer_id, period_start_date from exposures
+    select
+        consumer_id,
+        period_start_date
+    from exposures
 
 ),
 
 latest_activities as (
 
-    select consumer_id, max(period_start_date) as period_start_date
+    select
+        consumer_id,
+        max(period_start_date) as period_start_date
     from activities
     group by consumer_id
 

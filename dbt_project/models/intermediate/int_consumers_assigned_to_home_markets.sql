@@ -36,9 +36,15 @@ activities as (
         consumer_id,
         min(period_start_date) as first_activity_period_start_date
     from (
-        select consumer_id, period_start_date from purchases
+        select
+            consumer_id,
+            period_start_date
+        from purchases
         union all
-        select consumer_id, period_start_date from exposures
+        select
+            consumer_id,
+            period_start_date
+        from exposures
     ) as consumer_activities
     group by consumer_id
 
@@ -65,7 +71,9 @@ market_purchases as (
 
 pre_period_markets as (
 
-    select consumer_id, market_id
+    select
+        consumer_id,
+        market_id
     from market_purchases
     where market_rank = 1
 

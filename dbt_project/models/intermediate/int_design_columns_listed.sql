@@ -71,7 +71,10 @@ exposed_channels as (
 
 panel_market_periods as (
 
-    select distinct market_id, period_start_date from panel
+    select distinct
+        market_id,
+        period_start_date
+    from panel
 
 ),
 
@@ -113,47 +116,47 @@ candidates as (
     union all
     select
         bases.basis_id,
-        2,
-        'exposure:' || exposed_channels.channel_id,
-        'exposure',
+        2 as block_number,
+        'exposure:' || exposed_channels.channel_id as column_name,
+        'exposure' as column_kind,
         exposed_channels.channel_id,
-        null,
-        null
+        null as covariate_name,
+        null as period_start_date
     from bases
     cross join exposed_channels
     where bases.has_exposure
     union all
     select
         bases.basis_id,
-        3,
-        'exposure_log1p:' || exposed_channels.channel_id,
-        'exposure_log1p',
+        3 as block_number,
+        'exposure_log1p:' || exposed_channels.channel_id as column_name,
+        'exposure_log1p' as column_kind,
         exposed_channels.channel_id,
-        null,
-        null
+        null as covariate_name,
+        null as period_start_date
     from bases
     cross join exposed_channels
     where bases.has_exposure_log1p
     union all
     select
         bases.basis_id,
-        4,
-        'covariate:' || judged_covariates.covariate_name,
-        'covariate',
-        null,
+        4 as block_number,
+        'covariate:' || judged_covariates.covariate_name as column_name,
+        'covariate' as column_kind,
+        null as channel_id,
         judged_covariates.covariate_name,
-        null
+        null as period_start_date
     from bases
     cross join judged_covariates
     where judged_covariates.gaps_count = 0
     union all
     select
         bases.basis_id,
-        5,
-        'period:' || strftime(panel_periods.period_start_date, '%Y-%m-%d'),
-        'period',
-        null,
-        null,
+        5 as block_number,
+        'period:' || strftime(panel_periods.period_start_date, '%Y-%m-%d') as column_name,
+        'period' as column_kind,
+        null as channel_id,
+        null as covariate_name,
         panel_periods.period_start_date
     from bases
     cross join panel_periods
@@ -161,12 +164,12 @@ candidates as (
     union all
     select
         basis_id,
-        6,
-        'gmv_net_amount',
-        'outcome',
-        null,
-        null,
-        null
+        6 as block_number,
+        'gmv_net_amount' as column_name,
+        'outcome' as column_kind,
+        null as channel_id,
+        null as covariate_name,
+        null as period_start_date
     from bases
 
 ),
@@ -185,9 +188,9 @@ left_out as (
     union all
     select
         bases.basis_id,
-        'covariate:' || judged_covariates.covariate_name,
-        'covariate_incomplete',
-        null,
+        'covariate:' || judged_covariates.covariate_name as column_name,
+        'covariate_incomplete' as column_kind,
+        null as channel_id,
         judged_covariates.covariate_name
     from bases
     cross join judged_covariates

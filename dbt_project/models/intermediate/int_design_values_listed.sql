@@ -36,7 +36,9 @@ panel_periods as (
 
 panel_consumers as (
 
-    select consumer_id, any_value(market_id) as market_id
+    select
+        consumer_id,
+        any_value(market_id) as market_id
     from panel
     group by consumer_id
 
@@ -79,6 +81,15 @@ panel_exposures as (
 
 ),
 
+exposed as (
+
+    select distinct
+        consumer_id,
+        channel_id
+    from panel_exposures
+
+),
+
 exposure_lists as (
 
     select
@@ -87,7 +98,7 @@ exposure_lists as (
         list(
             coalesce(panel_exposures.exposures_count::double, 0.0) order by panel_periods.period_start_date
         ) as exposure_values
-    from (select distinct consumer_id, channel_id from panel_exposures) as exposed
+    from exposed
     cross join panel_periods
     left join panel_exposures
         on
@@ -95,6 +106,21 @@ exposure_lists as (
             and exposed.channel_id = panel_exposures.channel_id
             and panel_periods.period_start_date = panel_exposures.period_start_date
     group by exposed.consumer_id, exposed.channel_id
+
+),
+
+covariate_names as (
+
+    select covariate_name
+    from design_columns
+    where column_kind = 'covariate'
+    group by covariate_name
+
+),
+
+markets as (
+
+    select distinct market_id from panel_consumers
 
 ),
 
@@ -106,8 +132,8 @@ covariate_lists as (
         list(
             coalesce(covariates.covariate_value, 0.0) order by panel_periods.period_start_date
         ) as covariate_values
-    from (select distinct covariate_name from design_columns where column_kind = 'covariate') as covariate_names
-    cross join (select distinct market_id from panel_consumers) as markets
+    from covariate_names
+    cross join markets
     cross join panel_periods
     left join covariates
         on
@@ -128,28 +154,28 @@ final as (
     union all
     select
         consumer_id,
-        'gmv_net_amount',
-        gmv_values
+        'gmv_net_amount' as column_name,
+        gmv_values as column_values
     from base
     union all
     select
         consumer_id,
-        'exposure:' || channel_id,
-        exposure_values
+        'exposure:' || channel_id as column_name,
+        exposure_values as column_values
     from exposure_lists
     union all
     select
         consumer_id,
-        'exposure_log1p:' || channel_id,
-        list_transform(exposure_values, lambda exposure_value: ln(1.0 + exposure_value))
+        'exposure_log1p:' || channel_id as column_name,
+        list_transform(exposure_values, lambda exposure_value: ln(1.0 + exposure_value)) as column_values
     from exposure_lists
     union all
     select
         panel_consumers.consumer_id,
-        'covariate:' || covariate_lists.covariate_name,
+        'covariate:' || covariate_lists.covariate_name as column_name,
         list_transform(
             list_zip(covariate_lists.covariate_values, base.is_in_panel_values), lambda pair: pair[1] * pair[2]
-        )
+        ) as column_values
     from panel_consumers
     inner join base on panel_consumers.consumer_id = base.consumer_id
     inner join covariate_lists on panel_consumers.market_id = covariate_lists.market_id

@@ -27,38 +27,38 @@ unioned as (
     union all
     select
         consumer_id,
-        'rfm_recency_periods',
-        'numeric',
-        'pre_period',
-        rfm_recency_periods::double,
-        null
+        'rfm_recency_periods' as characteristic_name,
+        'numeric' as characteristic_kind,
+        'pre_period' as characteristic_origin,
+        rfm_recency_periods::double as value_numeric,
+        null as value_text
     from scores
     union all
     select
         consumer_id,
-        'rfm_frequency_count',
-        'numeric',
-        'pre_period',
-        rfm_frequency_count::double,
-        null
+        'rfm_frequency_count' as characteristic_name,
+        'numeric' as characteristic_kind,
+        'pre_period' as characteristic_origin,
+        rfm_frequency_count::double as value_numeric,
+        null as value_text
     from scores
     union all
     select
         consumer_id,
-        'rfm_monetary_amount',
-        'numeric',
-        'pre_period',
-        rfm_monetary_amount::double,
-        null
+        'rfm_monetary_amount' as characteristic_name,
+        'numeric' as characteristic_kind,
+        'pre_period' as characteristic_origin,
+        rfm_monetary_amount::double as value_numeric,
+        null as value_text
     from scores
     union all
     select
         consumer_id,
-        'pre_period_spend_stratum',
-        'categorical',
-        'pre_period',
-        null,
-        spend_stratum
+        'pre_period_spend_stratum' as characteristic_name,
+        'categorical' as characteristic_kind,
+        'pre_period' as characteristic_origin,
+        null as value_numeric,
+        spend_stratum as value_text
     from scores
 
 ),

@@ -73,14 +73,14 @@ products as (
         value_lists.consumer_id,
         value_lists.column_index,
         list(
-            list_inner_product(value_lists.column_values, others.column_values) order by others.column_index
+            list_inner_product(value_lists.column_values, later_lists.column_values) order by later_lists.column_index
         ) as column_products
     from value_lists
-    inner join value_lists as others
+    inner join value_lists as later_lists
         on
-            value_lists.basis_id = others.basis_id
-            and value_lists.consumer_id = others.consumer_id
-            and value_lists.column_index <= others.column_index
+            value_lists.basis_id = later_lists.basis_id
+            and value_lists.consumer_id = later_lists.consumer_id
+            and value_lists.column_index <= later_lists.column_index
     group by value_lists.basis_id, value_lists.consumer_id, value_lists.column_index
 
 ),
@@ -116,9 +116,14 @@ dummy_rows as (
         indicators.consumer_id,
         flatten(
             list_transform(
-                list_zip(indicators.column_values, outcomes.column_values)[2:],
-                lambda pair, pair_number: list_append(
-                    list_resize([pair[1]], len(indicators.column_values) - pair_number, 0.0::double), pair[2]
+                range(2, len(indicators.column_values) + 1),
+                lambda position: list_append(
+                    list_resize(
+                        [indicators.column_values[position]],
+                        len(indicators.column_values) - position + 1,
+                        0.0::double
+                    ),
+                    outcomes.column_values[position]
                 )
             )
         ) as row_products
@@ -154,7 +159,7 @@ final as (
         list_concat(
             list_concat(flatten(triangles.rows_products[:-2]), dummy_rows.row_products),
             triangles.rows_products[-1]
-        ) as statistics
+        ) as statistics  -- noqa: RF04
     from triangles
     inner join dummy_rows
         on

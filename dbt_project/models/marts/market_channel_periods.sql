@@ -46,6 +46,18 @@ exposed as (
 
 ),
 
+markets as (
+
+    select distinct market_id from consumers
+
+),
+
+channels as (
+
+    select distinct channel_id from exposures
+
+),
+
 -- no event in a complete period of the data means no exposure, so the aggregated series has no holes
 aggregated as (
 
@@ -54,8 +66,8 @@ aggregated as (
         channels.channel_id,
         periods.period_start_date,
         coalesce(exposed.exposures_count, 0)::bigint as exposures_count
-    from (select distinct market_id from consumers) as markets
-    cross join (select distinct channel_id from exposures) as channels
+    from markets
+    cross join channels
     cross join periods
     left join exposed
         on

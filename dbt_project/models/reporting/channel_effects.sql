@@ -1,4 +1,9 @@
-{{ config(post_hook="{{ export_reporting(['as_of_date', 'channel_id', 'estimand', 'method', 'model_name', 'kpi', 'horizon', 'exposure_distribution']) }}") }}
+{{ config(
+    post_hook="{{ export_reporting([
+        'as_of_date', 'channel_id',
+        'estimand', 'method', 'model_name', 'kpi', 'horizon', 'exposure_distribution'
+    ]) }}"
+) }}
 
 with published as (
 
@@ -38,4 +43,12 @@ final as (
 )
 
 select * from final
-order by as_of_date, channel_id, estimand, method, model_name, kpi, horizon, exposure_distribution
+order by
+    as_of_date,
+    channel_id,
+    estimand,
+    method,
+    model_name,
+    kpi,
+    horizon,
+    exposure_distribution

@@ -5,8 +5,8 @@ with accepted as (
         exposures.channel_id,
         sum(exposures.exposures_count) as exposures_count
     from {{ ref('int_exposures_accepted') }} as exposures
-    inner join {{ ref('int_run_parameters') }} as parameters
-        on exposures.occurred_date <= parameters.as_of_date
+    inner join {{ ref('int_run_parameters') }} as run_parameters
+        on exposures.occurred_date <= run_parameters.as_of_date
     group by exposures.channel_id
 
 ),

@@ -8,8 +8,8 @@ with accepted as (
         sum(greatest(transactions.gmv_amount, 0)) as gmv_gross_amount,
         count(*) as transactions_count
     from {{ ref('int_transactions_accepted') }} as transactions
-    inner join {{ ref('int_run_parameters') }} as parameters
-        on transactions.occurred_date <= parameters.as_of_date
+    inner join {{ ref('int_run_parameters') }} as run_parameters
+        on transactions.occurred_date <= run_parameters.as_of_date
     left join {{ ref('int_consumers_assigned_to_home_markets') }} as homes
         on transactions.consumer_id = homes.consumer_id
     group by homes.market_id

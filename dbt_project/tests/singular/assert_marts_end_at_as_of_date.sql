@@ -8,6 +8,6 @@
         '{{ mart }}' as mart_name,
         marts.period_start_date
     from {{ ref(mart) }} as marts
-    inner join {{ ref('int_run_parameters') }} as parameters on marts.period_start_date > parameters.as_of_date
+    inner join {{ ref('int_run_parameters') }} as run_parameters on marts.period_start_date > run_parameters.as_of_date
     {% if not loop.last %}union all{% endif %}
 {% endfor %}

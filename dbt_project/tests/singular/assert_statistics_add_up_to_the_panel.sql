@@ -25,14 +25,14 @@ select
     panel.consumer_id,
     panel.gmv_net_amount,
     panel.rows_count,
-    statistics.rows_count as statistics_rows_count
+    sufficient.rows_count as statistics_rows_count
 from panel
 cross join designs
-left join {{ ref('consumer_sufficient_statistics') }} as statistics
+left join {{ ref('consumer_sufficient_statistics') }} as sufficient
     on
-        panel.consumer_id = statistics.consumer_id
-        and designs.basis_id = statistics.basis_id
+        panel.consumer_id = sufficient.consumer_id
+        and designs.basis_id = sufficient.basis_id
 where
-    statistics.consumer_id is null
-    or statistics.rows_count != panel.rows_count
-    or abs(statistics.statistics[designs.columns_count] - panel.gmv_net_amount::double) > 1e-6
+    sufficient.consumer_id is null
+    or sufficient.rows_count != panel.rows_count
+    or abs(sufficient.statistics[designs.columns_count] - panel.gmv_net_amount::double) > 1e-6

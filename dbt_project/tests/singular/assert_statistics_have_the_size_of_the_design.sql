@@ -11,15 +11,15 @@ with designs as (
 )
 
 select
-    statistics.basis_id,
-    statistics.consumer_id,
-    len(statistics.statistics) as numbers_count,
+    sufficient.basis_id,
+    sufficient.consumer_id,
+    len(sufficient.statistics) as numbers_count,
     designs.columns_count
-from {{ ref('consumer_sufficient_statistics') }} as statistics
-left join designs on statistics.basis_id = designs.basis_id
+from {{ ref('consumer_sufficient_statistics') }} as sufficient
+left join designs on sufficient.basis_id = designs.basis_id
 where
     designs.columns_count is null
     or designs.last_column_index + 1 != designs.columns_count
-    or len(statistics.statistics) != designs.columns_count * (designs.columns_count + 1) / 2
-    or statistics.statistics[1] != statistics.rows_count
-    or list_has_any(list_transform(statistics.statistics, lambda number: coalesce(isfinite(number), false)), [false])
+    or len(sufficient.statistics) != designs.columns_count * (designs.columns_count + 1) / 2
+    or sufficient.statistics[1] != sufficient.rows_count
+    or list_has_any(list_transform(sufficient.statistics, lambda number: coalesce(isfinite(number), false)), [false])
