@@ -1,0 +1,1 @@
+"""How good the numbers are: recovery of known truth, coverage, and later splits and scores."""
