@@ -10,9 +10,12 @@ import math
 from dataclasses import dataclass, field
 from datetime import date
 
+import numpy as np
+
 GMV_MEAN = 127.84  # Table 5: monthly purchase amount, dollars
 LOG_INTERCEPT_MEAN, LOG_INTERCEPT_SD = 2.487, 0.872  # Table 6: mu_alpha, sigma_alpha
 MONTHS_PER_PERIOD = {"month": 1.0, "week": 12 / 52}
+HIGH_INCOME = 100.0  # thousand dollars a year, from which income counts as high
 SEGMENTS = ("age_18_34", "age_55_plus", "income_high")
 
 
@@ -176,3 +179,24 @@ class ConsumerWorldConfig:
     def channel_ids(self) -> tuple[str, ...]:
         """Names of all channels, sorted."""
         return tuple(channel.name for channel in self.all_channels)
+
+    @property
+    def bends(self) -> np.ndarray:
+        """Exposures per period at which each channel's response visibly bends, (C,); infinite where linear."""
+        multiple = np.inf if self.saturation_scale is None else self.saturation_scale
+        months = MONTHS_PER_PERIOD[self.period]
+        return np.array([multiple * channel.exposures_mean * months for channel in self.all_channels])
+
+    @property
+    def exposure_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of exposures per period (Table 5, scaled from months), (C,) each."""
+        months = MONTHS_PER_PERIOD[self.period]
+        mean = np.array([channel.exposures_mean for channel in self.all_channels])
+        sd = np.array([channel.exposures_sd for channel in self.all_channels])
+        return mean * months, sd * months
+
+
+def response(exposures: np.ndarray, bends: np.ndarray) -> np.ndarray:
+    """g(x) = h log1p(x / h), or x where h is infinite; slope 1 at 0. (..., C) exposures, (C,) bends."""
+    exposures = np.asarray(exposures, dtype=float)
+    return exposures if np.isinf(bends).any() else bends * np.log1p(exposures / bends)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from models.simulate.consumer_config import MONTHS_PER_PERIOD, ConsumerWorldConfig
+from models.simulate.consumer_config import HIGH_INCOME, response
 
 if TYPE_CHECKING:
     from models.simulate.consumers import ConsumerWorld
@@ -34,7 +34,7 @@ def build_truth(world: ConsumerWorld) -> dict[str, pd.DataFrame]:
         "age_band": np.select([frame["age"] < 35, frame["age"] < 55], ["18-34", "35-54"], "55+").astype(
             object
         ),
-        "income_band": np.where(frame["income"] >= 100, "high", "other").astype(object),
+        "income_band": np.where(frame["income"] >= HIGH_INCOME, "high", "other").astype(object),
         "plan": frame["plan"].to_numpy(dtype=object),
     }
     everyone = np.zeros(len(who), dtype=np.int64)
@@ -74,26 +74,14 @@ def row_effects(world: ConsumerWorld, who: np.ndarray, when: np.ndarray) -> tupl
     counts = world.exposures[who, when, :].astype(float)
     slopes = world.slopes[who]
     if config.outcome == "money":
-        bends = _bends(config)
-        now = _response(counts, bends)
+        now = response(counts, config.bends)
         kept = 1 - config.returns_share
-        return kept * slopes * (_response(counts + 1, bends) - now), kept * slopes * now
-    months = MONTHS_PER_PERIOD[config.period]
-    per_exposure = slopes / (np.array([c.exposures_sd for c in config.all_channels]) * months)
+        return kept * slopes * (response(counts + 1, config.bends) - now), kept * slopes * now
+    per_exposure = slopes / config.exposure_moments[1]
     mean = world.log_means[who, when][:, None]
     now = _log_world_mean(mean, config.log_noise_sd)
     added = _log_world_mean(mean + per_exposure, config.log_noise_sd) - now
     return added, now - _log_world_mean(mean - per_exposure * counts, config.log_noise_sd)
-
-
-def _bends(config: ConsumerWorldConfig) -> np.ndarray:
-    months = MONTHS_PER_PERIOD[config.period]
-    multiple = np.inf if config.saturation_scale is None else config.saturation_scale
-    return np.array([multiple * c.exposures_mean * months for c in config.all_channels])
-
-
-def _response(counts: np.ndarray, bends: np.ndarray) -> np.ndarray:
-    return counts if np.isinf(bends).any() else bends * np.log1p(counts / bends)
 
 
 def _log_world_mean(mean: np.ndarray, sd: float) -> np.ndarray:

@@ -28,11 +28,13 @@ import pandas as pd
 from models.panel import ConsumerPanel
 from models.simulate.consumer_config import (
     GMV_MEAN,
+    HIGH_INCOME,
     LOG_INTERCEPT_MEAN,
     LOG_INTERCEPT_SD,
     MONTHS_PER_PERIOD,
     ChannelSpec,
     ConsumerWorldConfig,
+    response,
 )
 from models.simulate.consumer_marts import build_mart_frames
 from models.simulate.consumer_tables import build_tables
@@ -58,7 +60,6 @@ SLOPE_MARKET_SD = 0.15
 SEGMENT_FACTOR = 1.6  # a responsive segment against the others (section 5.1; the size is ours)
 AGE_RANGE, AGE_MEAN, AGE_SD = (18.0, 80.0), 38.72, 13.45
 INCOME_RANGE, INCOME_MEAN, INCOME_SD = (20.0, 250.0), 72.56, 41.23
-HIGH_INCOME = 100.0  # thousand dollars
 SHOCK_AUTOCORRELATION = 0.6
 
 
@@ -131,6 +132,7 @@ def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) ->
     targeting = np.sqrt([c.targeting_share for c in channels])
     bought_before = np.full(count, 0.55)
     base = _base_mean(config, channels)
+    exposures_mean, exposures_sd = config.exposure_moments
     for t in range(periods):
         tilt = config.feedback * (bought_before - 0.55) + shocks[:, t]
         rates = np.exp(log_rates[:, t, :] + tilt[:, None] * targeting)
@@ -138,12 +140,12 @@ def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) ->
         counts = rng.poisson(rates) * people["present"][:, t, None]
         exposures[:, t, :] = counts
         if config.outcome == "money":
-            responses = sum(slopes[:, c] * response(counts[:, c], h) for c, h in enumerate(scales(config)))
+            responses = (slopes * response(counts, config.bends)).sum(axis=1)
             gmv_means[:, t] = base * np.exp(demand[:, t] + shocks[:, t]) + responses
             purchases[:, t] = rng.poisson(gmv_means[:, t] / PURCHASE_MEAN) * people["present"][:, t]
         else:
             log_means[:, t] = _log_intercepts(people) + demand_shift(covariates, people, t) + shocks[:, t]
-            log_means[:, t] += (slopes * standardised(counts, channels, config)).sum(axis=1)
+            log_means[:, t] += (slopes * (counts - exposures_mean) / exposures_sd).sum(axis=1)
             purchases[:, t] = people["present"][:, t]
         bought_before = (purchases[:, t] > 0).astype(float)
     amounts = _amounts(config, purchases, log_means, rng)
@@ -159,29 +161,6 @@ def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) ->
         slopes=slopes,
         log_means=log_means if config.outcome == "log1p" else None,
     )
-
-
-# ------------------------------------------------------------------------------- response
-def response(exposures: np.ndarray, scale: float) -> np.ndarray:
-    """g(x) = h log1p(x / h), x for an infinite h; slope 1 at 0."""
-    return exposures * 1.0 if np.isinf(scale) else scale * np.log1p(exposures / scale)
-
-
-def scales(config: ConsumerWorldConfig) -> list[float]:
-    """Bend h of each channel in exposures per period, infinite where response is linear."""
-    months = MONTHS_PER_PERIOD[config.period]
-    multiple = np.inf if config.saturation_scale is None else config.saturation_scale
-    return [multiple * c.exposures_mean * months for c in config.all_channels]
-
-
-def standardised(
-    counts: np.ndarray, channels: tuple[ChannelSpec, ...], config: ConsumerWorldConfig
-) -> np.ndarray:
-    """Exposures less their mean over their standard deviation (Table 5 values, scaled to the period)."""
-    months = MONTHS_PER_PERIOD[config.period]
-    mean = np.array([c.exposures_mean for c in channels]) * months
-    sd = np.array([c.exposures_sd for c in channels]) * months
-    return (counts - mean) / sd
 
 
 def period_grid(config: ConsumerWorldConfig) -> tuple[np.ndarray, np.datetime64]:
