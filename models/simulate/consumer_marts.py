@@ -40,11 +40,10 @@ def build_mart_frames(
     net = np.bincount(cell, amount, count * periods).reshape(count, periods)
     gross = np.bincount(cell, np.where(is_return, 0.0, amount), count * periods).reshape(count, periods)
     purchases = np.bincount(cell, ~is_return, count * periods).reshape(count, periods)
-    activity = np.bincount(cell, minlength=count * periods).reshape(count, periods)
+    transactions_count = np.bincount(cell, minlength=count * periods).reshape(count, periods)
     exposed_who, exposed_when = _cells(exposures, ids, edges)
-    activity += np.bincount(exposed_who * periods + exposed_when, minlength=count * periods).reshape(
-        count, periods
-    )
+    exposure_events = np.bincount(exposed_who * periods + exposed_when, minlength=count * periods)
+    activity = transactions_count + exposure_events.reshape(count, periods)
 
     first_seen = consumers["first_seen_at"].to_numpy().astype("datetime64[D]")
     active_until = consumers["active_until"].to_numpy().astype("datetime64[D]")
@@ -58,7 +57,7 @@ def build_mart_frames(
             "period_index": row_when,
             "gmv_net_amount": net[row_who, row_when].round(4),
             "gmv_gross_amount": gross[row_who, row_when].round(4),
-            "transactions_count": purchases[row_who, row_when].astype(np.int64),
+            "transactions_count": transactions_count[row_who, row_when],
             "is_pre_period": row_when < pre_periods_count,
             "is_in_panel": in_panel[row_who, row_when],
             "exclusion_reason": reason[row_who, row_when],
