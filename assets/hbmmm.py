@@ -221,7 +221,7 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
         refresh.read_mart("consumer_sufficient_statistics"), refresh.read_mart("design_columns")
     )
     panel = refresh.read_panel()
-    progress = progress_writer(refresh.settings.home, "hbmmm__hbmmm_posterior", "draws")
+    progress = progress_writer(refresh.settings.home, "hbmmm__hbmmm_posterior")
     fit = fit_hbmmm(statistics, panel.characteristics, config, progress=progress)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

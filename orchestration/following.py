@@ -25,7 +25,7 @@ _IN_PROGRESS = (
 
 @dataclass
 class StepFailure:
-    """The step that failed and what its error says, innermost cause first."""
+    """The step that failed and what its error says."""
 
     step: str
     message: str
@@ -134,14 +134,14 @@ def close_orphans(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _message(failure: Any) -> str:
-    """What the user should read: the description of a dg.Failure, else the innermost cause."""
+    """What the user should read: the description of a dg.Failure, else the error below Dagster's wrapping."""
     user = getattr(failure, "user_failure_data", None)
     if user is not None and user.description:
         return str(user.description).strip()
     error = failure.error
     if error is None:
         return "no error was recorded"
-    while error.cause is not None:
+    while error.cause is not None and (error.cls_name or "").startswith("Dagster"):
         error = error.cause
     return error.message.strip()
 

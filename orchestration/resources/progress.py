@@ -10,21 +10,20 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is: ``done`` of ``total`` units since ``started_at`` (seconds since the epoch)."""
+    """How far a step is: ``share`` in [0, 1] of ``text``, since ``started_at`` (seconds since the epoch)."""
 
     step: str
-    done: float
-    total: float
     text: str
+    share: float
     started_at: float
     updated_at: float
 
     def describe(self) -> str:
-        """``hbmmm 45 %, about 20 s left: 3600 of 8000 draws``."""
-        share = self.done / self.total if self.total else 0.0
+        """``draws 45 %, about 20 s left``."""
+        share = min(max(self.share, 0.0), 1.0)
         elapsed = self.updated_at - self.started_at
         left = f", about {_seconds(elapsed * (1 - share) / share)} left" if 0.02 < share < 1 else ""
-        return f"{100 * share:.0f} %{left}: {self.text}"
+        return f"{self.text} {100 * share:.0f} %{left}"
 
 
 def progress_dir(home: Path) -> Path:
@@ -32,20 +31,21 @@ def progress_dir(home: Path) -> Path:
     return home / "dagster" / "progress"
 
 
-def progress_writer(home: Path, step: str, unit: str, every_seconds: float = 1.0) -> Callable[..., None]:
-    """A callable ``(done, total, text="")`` that records progress, at most once in ``every_seconds``."""
+def progress_writer(home: Path, step: str, every_seconds: float = 1.0) -> Callable[[str, float], None]:
+    """A callable ``(text, share)`` that records progress, at most once in ``every_seconds`` for one text."""
     path = progress_dir(home) / f"{step}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    started = time.time()
-    last = 0.0
+    begun: dict[str, float] = {}
+    last = ("", 0.0)
 
-    def write(done: float, total: float, text: str = "") -> None:
+    def write(text: str, share: float) -> None:
         nonlocal last
         now = time.time()
-        if now - last < every_seconds and done < total:
+        begun.setdefault(text, now)
+        if text == last[0] and now - last[1] < every_seconds and share < 1:
             return
-        last = now
-        record = Progress(step, done, total, text or f"{done:.0f} of {total:.0f} {unit}", started, now)
+        last = (text, now)
+        record = Progress(step, text, float(share), begun[text], now)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(vars(record)), encoding="utf-8")
         temporary.replace(path)
