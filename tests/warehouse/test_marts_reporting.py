@@ -87,11 +87,9 @@ def test_effects_that_cannot_be_right_fail_the_build(home: Any) -> None:
         EFFECT | {"method": "twice"},
     ]
     write(home, "channel_effects", spoilt)
+    write(home, "market_channel_effects", [EFFECT | {"market_id": "m1", "unit": None}])
     output = publish(home, check=False)
     assert output.returncode == 1
     for failed in ("interval_holds_mean", "accepted_values_channel_effects_estimand", "unique_key_columns"):
         assert any(f"FAIL 1 {failed}" in line for line in output.stdout.splitlines()), output.stdout[-3000:]
-    write(home, "channel_effects", [EFFECT | {"unit": None}])
-    output = publish(home, check=False)
-    assert output.returncode == 1
-    assert "NOT NULL constraint failed: channel_effects" in output.stdout
+    assert "NOT NULL constraint failed: market_channel_effects" in output.stdout
