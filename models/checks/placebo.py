@@ -79,7 +79,8 @@ def lead_placebo(
             estimate, error = fit.combination(weights)
             p_value = float(2 * ndtr(-abs(estimate / error)))
             passed = p_value >= significance_level
-            said = f"exposure of the next {periods_count} periods predicts purchases now (p = {p_value:.2g})"
+            span = "period" if periods_count == 1 else f"{periods_count} periods"
+            said = f"exposure of the next {span} predicts purchases now (p = {p_value:.2g})"
             tested = {"estimate": estimate, "standard_error": error, "p_value": p_value}
             rows.append({**row, **tested, "passed": passed, "reason": None if passed else said})
     return _frame(rows)
@@ -170,5 +171,6 @@ def _not_evaluated(reason: str) -> dict[str, object]:
 
 def _frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame["passed"] = pd.Series([row["passed"] for row in rows], dtype=object)
+    for name in ("passed", "reason"):  # None stays None
+        frame[name] = pd.Series([row[name] for row in rows], dtype=object)
     return frame
