@@ -213,6 +213,7 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
         "1",
     ]
     mlflow += ["--backend-store-uri", settings.mlflow_tracking_uri, "--no-serve-artifacts"]
+    mlflow += ["--default-artifact-root", (settings.home / "mlartifacts").as_uri()]
     commands = {"dagster": (dagster, dagster_port), "mlflow": (mlflow, mlflow_port)}
     children: dict[str, subprocess.Popen] = {}
     logs: list[TextIO] = []

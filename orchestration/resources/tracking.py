@@ -51,6 +51,8 @@ class Tracking:
         """The mlflow module, pointed at this store."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        # else MLflow gives its "Default" experiment a folder mlruns/ wherever the process happens to stand
+        os.environ.setdefault("_MLFLOW_SERVER_ARTIFACT_ROOT", self.artifact_root.as_uri())
         import mlflow
 
         mlflow.set_tracking_uri(self.uri)
