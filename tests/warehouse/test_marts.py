@@ -237,8 +237,23 @@ def test_same_rows_give_the_same_files_with_one_thread_and_two(world: Any) -> No
     assert file_hashes(world.settings.home) == before
 
 
-def test_as_of_date_inside_a_month_hides_the_future_in_one_market(dbt_home: Callable[..., Any]) -> None:
-    home = dbt_home(build_world(markets_count=1), period="month", as_of_date=dt.date(2024, 8, 15))
+def test_as_of_date_inside_a_month_hides_the_future_in_one_market(
+    dbt_home_factory: Callable[..., Any],
+) -> None:
+    """Stated outcomes of the market win over its transactions, and the disagreement is a warning."""
+    stated = [{"market_id": "m0", "period_start_date": month, "gmv_amount": "10000.00"} for month in MONTHS]
+    tables = build_world(markets_count=1) | {"market_outcomes": as_csv(stated)}
+    home = dbt_home_factory(tables, period="month", as_of_date=dt.date(2024, 8, 15))
+    home.land()
+    output = home.build().stdout
+    assert "WARN 7 assert_market_outcomes_agree_with_transactions" in output, output[
+        -2000:
+    ]  # January to July
+    kinds = home.mart("market_periods").groupby("market_id")["source_kind"].unique()
+    assert {market: list(kind) for market, kind in kinds.items()} == {
+        "m0": ["market_outcomes"],
+        "_unassigned": ["transactions"],
+    }
     periods = home.mart("consumer_periods")
     assert home.mart_path("consumer_periods").parent.name == "as_of_date=2024-08-15"
     rows = csv.DictReader(io.StringIO(build_world()["transactions"]))

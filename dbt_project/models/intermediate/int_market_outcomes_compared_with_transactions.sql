@@ -10,14 +10,25 @@ consumer_periods as (
 
 ),
 
+periods as (
+
+    select * from {{ ref('int_periods_spined') }}
+
+),
+
+-- an incomplete period would differ by its missing days
 market_purchases as (
 
     select
-        market_id,
-        period_start_date,
-        sum(gmv_net_amount)::decimal(18, 4) as gmv_net_amount
+        consumer_periods.market_id,
+        consumer_periods.period_start_date,
+        sum(consumer_periods.gmv_net_amount)::decimal(18, 4) as gmv_net_amount
     from consumer_periods
-    group by market_id, period_start_date
+    inner join periods
+        on
+            consumer_periods.period_start_date = periods.period_start_date
+            and periods.is_complete
+    group by consumer_periods.market_id, consumer_periods.period_start_date
 
 ),
 
