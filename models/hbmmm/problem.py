@@ -39,9 +39,7 @@ class Problem:
     gram: np.ndarray
     outcome: np.ndarray
     features: np.ndarray
-    segment_columns: np.ndarray
     segment_starts: np.ndarray
-    plain_columns: np.ndarray
     market_columns: np.ndarray
     stratum_rows: np.ndarray
     constant_cross: np.ndarray
@@ -86,8 +84,8 @@ def build_problem(statistics: SufficientStatistics, design: Design, completed) -
     width = len(design.row_columns)
     affine = design.affine_map(len(statistics.columns))
     moderators = np.array(design.moderators, dtype=np.int64).reshape(-1, 2)
-    segment_columns, starts = np.unique(moderators[:, 0], return_index=True)
-    segment_starts = np.append(starts, len(moderators)).astype(np.int64)
+    moderated = int(moderators[:, 0].max(initial=0)) + 1  # later columns (covariates, periods) have no moderators
+    segment_starts = np.searchsorted(moderators[:, 0], np.arange(moderated + 1)).astype(np.int64)
     market_columns = np.array(design.market_columns, dtype=np.int64)
     features = feature_matrix(design, consumer_row_means(statistics, design), completed)
     values = np.ascontiguousarray(features[:, moderators[:, 1]])
@@ -108,7 +106,7 @@ def build_problem(statistics: SufficientStatistics, design: Design, completed) -
             chosen = np.flatnonzero(stratum[part] == s)
             if len(chosen):
                 _add_constants(
-                    scaled[chosen], values[part][chosen], moderators[:, 0], segment_columns, cross[s], outcome[s]
+                    scaled[chosen], values[part][chosen], moderators[:, 0], cross[s], outcome[s]
                 )
                 square[s] += scaled[chosen, -1, -1].sum()
 
@@ -137,9 +135,7 @@ def build_problem(statistics: SufficientStatistics, design: Design, completed) -
         gram=spread(small_gram, 0.0),
         outcome=spread(small_outcome, 0.0),
         features=spread(values, 0.0),
-        segment_columns=segment_columns.astype(np.int64),
         segment_starts=segment_starts,
-        plain_columns=np.setdiff1d(np.arange(width), segment_columns).astype(np.int64),
         market_columns=market_columns,
         stratum_rows=np.bincount(stratum, weights=statistics.rows_count, minlength=len(strata)),
         constant_cross=cross,
@@ -168,9 +164,8 @@ def log_likelihood(problem: Problem, parameters: np.ndarray) -> tuple[float, np.
     )
     kernel.backward(
         problem.gram, w["inverse_s2"], problem.rows, problem.stratum, problem.market, problem.features,
-        problem.segment_columns, problem.segment_starts, problem.plain_columns, factor, w["chol"], w["cross"],
-        w["weighted"], w["information"], w["score"], mean, half, w["fixed_gradient"], w["omega_gradient"],
-        w["cov_gradient"], w["s2_gradient"], w["quadratic"],
+        problem.segment_starts, factor, w["chol"], w["cross"], w["weighted"], w["information"], w["score"], mean,
+        half, w["fixed_gradient"], w["omega_gradient"], w["cov_gradient"], w["s2_gradient"], w["quadratic"],
     )  # fmt: skip
     inverse = np.exp(-2.0 * log_noise)
     curvature = problem.constant_cross @ fixed  # (strata, p)
@@ -216,7 +211,7 @@ def run_forward(problem: Problem, log_noise: np.ndarray, factor: np.ndarray, fix
     width = len(problem.design.row_columns)
     w["log_det"] = kernel.forward(
         problem.gram, problem.outcome, w["inverse_s2"], fixed[:width], fixed[width:], problem.features,
-        problem.segment_columns, problem.segment_starts, problem.plain_columns, problem.market_columns, factor,
+        problem.segment_starts, problem.market_columns, factor,
         w["residual"], w["chol"], w["cross"], w["weighted"], w["information"], w["score"],
     )  # fmt: skip
     return w
@@ -242,12 +237,12 @@ def _add_constants(
     scaled: np.ndarray,
     values: np.ndarray,
     owners: np.ndarray,
-    segment_columns: np.ndarray,
     cross: np.ndarray,
     outcome: np.ndarray,
 ) -> None:
     """Adds F'F and F'y of some consumers of one stratum: F_i = [D_i, D_i[:, owner_q] * value_iq]."""
     width = scaled.shape[1] - 1
+    segment_columns = np.unique(owners)
     cross[:width, :width] += scaled[:, :width, :width].sum(axis=0)
     outcome[:width] += scaled[:, :width, -1].sum(axis=0)
     for column in segment_columns:

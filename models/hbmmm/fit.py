@@ -1,0 +1,281 @@
+"""Fit the HBMMM: impute, sample each completed data set, pool, draw consumer effects.
+
+Pooling: draws of all completed data sets are put together as one mixture, which is what proper multiple imputation
+of a Bayesian model gives. R-hat is computed within each completed data set and the largest is reported (chains of
+different data sets must not agree); effective sample sizes are summed over them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from models.hbmmm.characteristics import (
+    kept_levels,
+    learn_characteristics,
+    pool_levels,
+    tidy_characteristics,
+)
+from models.hbmmm.config import HBMMMConfig
+from models.hbmmm.consumers import consumer_draws
+from models.hbmmm.design import Design, build_design
+from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat
+from models.hbmmm.problem import build_problem, consumer_row_means, prior_table
+from models.hbmmm.sampler import Sample, sample_posterior
+from models.hbmmm.statistics import SufficientStatistics
+from models.imputation import impute_characteristics
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HBMMMFit:
+    """A fitted model; everything effects and predictions need, and nothing of the rows.
+
+    draws (imputation, chain, draw, d): global parameters, scaled, standard deviations positive; parameter_names (d,).
+    prior_sd (d,): normal prior sd of each parameter (means are 0; half-normal for standard deviations).
+    completed: the completed characteristics, one frame per imputation, rows in the order of consumer_ids.
+    market_draws (imputation, kept, J, r): market effects of the kept global draws; kept_index (kept,): which draws
+        (chain * draws + draw) they belong to.
+    coefficient_mean (N, pM), coefficient_covariance (N, pM, pM): moments of each consumer's total coefficients of
+        the moderated row columns. learned_share (N, k): 1 - (posterior sd / prior sd)^2 of the consumer effects.
+    sampler: one row per imputation: divergences, gradients, seconds. diagnostics: one row per parameter.
+    """
+
+    config: HBMMMConfig
+    design: Design
+    strata: tuple[str, ...]
+    parameter_names: tuple[str, ...]
+    prior_sd: np.ndarray
+    draws: np.ndarray
+    consumer_ids: np.ndarray
+    market_ids: np.ndarray
+    market_index: np.ndarray
+    row_means: np.ndarray
+    completed: tuple[pd.DataFrame, ...]
+    kept_index: np.ndarray
+    market_draws: np.ndarray
+    coefficient_mean: np.ndarray
+    coefficient_covariance: np.ndarray
+    learned_share: np.ndarray
+    diagnostics: pd.DataFrame
+    sampler: pd.DataFrame
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def divergences_count(self) -> int:
+        """Divergent transitions after warm-up, over all completed data sets."""
+        return int(self.sampler["divergences_count"].sum())
+
+    def kept_draws(self, imputation: int) -> np.ndarray:
+        """The global draws kept for effects, (kept, d)."""
+        return self.draws[imputation].reshape(-1, self.draws.shape[-1])[self.kept_index]
+
+    def save(self, folder) -> None:
+        """Write Parquet, netCDF and JSON files into a folder."""
+        from models.hbmmm.storage import save_fit
+
+        save_fit(self, folder)
+
+    @classmethod
+    def load(cls, folder) -> HBMMMFit:
+        """Read a saved folder; raises NotFittedError when a file is missing."""
+        from models.hbmmm.storage import load_fit
+
+        return load_fit(folder)
+
+
+def fit_hbmmm(
+    statistics: SufficientStatistics,
+    characteristics: pd.DataFrame,
+    config: HBMMMConfig,
+    progress: Progress | None = None,
+    design: Design | None = None,
+) -> HBMMMFit:
+    """Fit the model.
+
+    characteristics: indexed by consumer_id, gaps as NaN or None; rows of other consumers are ignored.
+    progress: called with a text and the share done.
+    design: a stored design (a champion's) to keep its columns and scaling; None learns one from the data.
+    Raises PanelError for unusable data and ConvergenceError when no posterior mode is found. Whether the chains
+    converged is for the caller to judge from `diagnostics` and `divergences_count`.
+    """
+    started = time.perf_counter()
+    tell = progress or (lambda text, share: None)
+    frame = _pooled_frame(statistics, characteristics, config)
+    if design is None:
+        design = build_design(statistics, learn_characteristics(frame, config), config)
+    row_means = consumer_row_means(statistics, design)
+    rng = np.random.default_rng(config.seed)
+    completed = impute_characteristics(
+        frame,
+        _predictors(statistics, row_means),
+        imputations_count=config.imputations_count,
+        rounds=config.imputation_rounds,
+        rng=rng,
+    )
+    for column in frame.columns[frame.isna().any()]:
+        for one in completed:
+            one[f"{column} is missing"] = frame[column].isna().to_numpy(dtype=float)
+    seconds = {"imputation": time.perf_counter() - started}
+    tell(f"completed data sets: {len(completed)}", 0.02)
+    seeds = [int(s) for s in rng.integers(2**31 - 1, size=len(completed))]
+    samples = _sample_all(statistics, design, completed, config, seeds, tell)
+    seconds["sampling"] = time.perf_counter() - started - sum(seconds.values())
+    draws = np.stack([s.draws for s in samples])
+    kept_index = _kept_index(config, len(completed))
+    tell("consumer effects", 0.95)
+    market_draws, mean, covariance, learned = [], 0.0, 0.0, 0.0
+    for one, sample in zip(completed, samples, strict=True):
+        problem = build_problem(statistics, design, one)
+        kept = sample.draws.reshape(-1, sample.draws.shape[-1])[kept_index]
+        markets, first, second, share = _consumer_moments(problem, kept, rng)
+        market_draws.append(markets)
+        mean, covariance, learned = mean + first, covariance + second, learned + share
+    count = len(completed)
+    mean, covariance, learned = mean / count, covariance / count, learned / count
+    covariance -= np.einsum("na,nb->nab", mean, mean)
+    seconds["consumers"] = time.perf_counter() - started - sum(seconds.values())
+    tell("done", 1.0)
+    return HBMMMFit(
+        config=config,
+        design=design,
+        strata=problem.strata,
+        parameter_names=problem.parameter_names,
+        prior_sd=prior_table(problem, config)[1],
+        draws=draws,
+        consumer_ids=statistics.consumer_ids,
+        market_ids=statistics.market_ids,
+        market_index=statistics.market_index,
+        row_means=row_means,
+        completed=tuple(completed),
+        kept_index=kept_index,
+        market_draws=np.stack(market_draws),
+        coefficient_mean=mean,
+        coefficient_covariance=covariance,
+        learned_share=learned,
+        diagnostics=diagnose(draws, problem.parameter_names),
+        sampler=_sampler_frame(samples),
+        seconds=seconds,
+    )
+
+
+def diagnose(draws: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
+    """One row per parameter of draws (imputation, chain, draw, d): mean, sd, r_hat, ess_bulk, ess_tail."""
+    return pd.DataFrame(
+        {
+            "parameter": list(names),
+            "mean": draws.mean(axis=(0, 1, 2)),
+            "sd": draws.std(axis=(0, 1, 2)),
+            "r_hat": np.max([r_hat(d) for d in draws], axis=0),
+            "ess_bulk": np.sum([ess_bulk(d) for d in draws], axis=0),
+            "ess_tail": np.sum([ess_tail(d) for d in draws], axis=0),
+        }
+    )
+
+
+def draw_prior(fit: HBMMMFit, draws_count: int, rng: np.random.Generator) -> np.ndarray:
+    """Prior draws of the global parameters, (draws_count, d), standard deviations positive."""
+    draws = rng.standard_normal((draws_count, len(fit.prior_sd))) * fit.prior_sd
+    spread = [i for i, n in enumerate(fit.parameter_names) if n.startswith(("consumer_sd[", "market_sd["))]
+    draws[:, spread] = np.abs(draws[:, spread])
+    return draws
+
+
+def _pooled_frame(
+    statistics: SufficientStatistics, characteristics: pd.DataFrame, config: HBMMMConfig
+) -> pd.DataFrame:
+    """Tidy characteristics with rare levels pooled, so that imputation draws only levels the model knows."""
+    frame = tidy_characteristics(characteristics, statistics.consumer_ids)
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            levels = kept_levels(frame[name], config.min_level_consumers)
+            frame[name] = pd.Series(pool_levels(frame[name], levels), index=frame.index, dtype=object)
+    return frame
+
+
+def _predictors(statistics: SufficientStatistics, row_means: np.ndarray) -> np.ndarray:
+    """Complete consumer columns for the imputation: mean exposures, covariates and GMV, length of panel, stratum.
+
+    Means of period dummies are left out: they only say when a consumer was there.
+    """
+    m = len(statistics.columns)
+    kinds = [c.kind for c in statistics.columns]
+    keep = [j for j in range(1, m) if kinds[j] != "period"]
+    means = statistics.packed[:, :m][:, keep] / statistics.rows_count[:, None]
+    strata = np.unique(statistics.spend_stratum.astype(str))
+    dummies = statistics.spend_stratum.astype(str)[:, None] == strata[None, 1:]
+    return np.column_stack([means, statistics.rows_count, dummies])
+
+
+def _sample_all(
+    statistics: SufficientStatistics,
+    design: Design,
+    completed: list[pd.DataFrame],
+    config: HBMMMConfig,
+    seeds: list[int],
+    tell: Progress,
+) -> list[Sample]:
+    jobs = [(statistics, design, one, config, seed) for one, seed in zip(completed, seeds, strict=True)]
+    workers = min(config.worker_processes, len(jobs))
+    samples = []
+    if workers > 1:
+        # spawn: forking a process that holds BLAS threads can deadlock (conventions.md T10)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            for done, sample in enumerate(pool.map(_sample_job, jobs), start=1):
+                samples.append(sample)
+                tell(f"completed data set {done} of {len(jobs)} sampled", 0.02 + 0.9 * done / len(jobs))
+        return samples
+    for i, job in enumerate(jobs):
+
+        def part(text: str, share: float, i: int = i) -> None:
+            tell(f"completed data set {i + 1} of {len(jobs)}: {text}", 0.02 + 0.9 * (i + share) / len(jobs))
+
+        samples.append(_sample_job(job, part))
+    return samples
+
+
+def _sample_job(job: tuple, progress: Progress | None = None) -> Sample:
+    statistics, design, completed, config, seed = job
+    return sample_posterior(build_problem(statistics, design, completed), config, seed, progress)
+
+
+def _kept_index(config: HBMMMConfig, imputations_count: int) -> np.ndarray:
+    """Evenly spaced draws of one imputation, equally many of each chain."""
+    per_chain = min(max(config.effect_draws // (imputations_count * config.chains), 1), config.draws)
+    within = np.linspace(0, config.draws - 1, per_chain).round().astype(int)
+    return (np.arange(config.chains)[:, None] * config.draws + within[None, :]).ravel()
+
+
+def _consumer_moments(problem, kept: np.ndarray, rng: np.random.Generator) -> tuple:
+    """Market draws (kept, J, r), first and second moments of coefficients, learned share (N, k)."""
+    markets, first, second, variances = [], 0.0, 0.0, 0.0
+    for draw in consumer_draws(problem, kept, rng):
+        markets.append(draw.market)
+        first = first + draw.coefficients
+        second = second + np.einsum("na,nb->nab", draw.coefficients, draw.coefficients)
+        variances = variances + draw.variances
+    s, k = len(problem.strata), problem.slopes_count
+    prior = (kept[:, s : s + k] ** 2).mean(axis=0)
+    share = 1.0 - (variances / len(kept)) / prior
+    return np.stack(markets), first / len(kept), second / len(kept), np.clip(share, 0.0, 1.0)
+
+
+def _sampler_frame(samples: list[Sample]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "imputation": np.arange(len(samples)),
+            "divergences_count": [s.divergences_count for s in samples],
+            "gradients_count": [s.gradients_count for s in samples],
+            "step_size": [s.step_size for s in samples],
+            "seconds_mode": [s.seconds_mode for s in samples],
+            "seconds_sampling": [s.seconds_sampling for s in samples],
+        }
+    )
