@@ -28,13 +28,22 @@ activities as (
 
     select
         consumer_id,
-        period_start_date
-    from purchases
-    union
-    select
-        consumer_id,
-        period_start_date
-    from exposures
+        period_start_date,
+        bool_or(is_sign_of_life) as is_sign_of_life
+    from (
+        select
+            consumer_id,
+            period_start_date,
+            true as is_sign_of_life
+        from purchases
+        union all
+        select
+            consumer_id,
+            period_start_date,
+            is_landed as is_sign_of_life
+        from exposures
+    )
+    group by consumer_id, period_start_date
 
 ),
 
@@ -44,6 +53,7 @@ latest_activities as (
         consumer_id,
         max(period_start_date) as period_start_date
     from activities
+    where is_sign_of_life
     group by consumer_id
 
 ),
