@@ -10,10 +10,19 @@
     ]) }}
 {% endmacro %}
 
-{% macro typed_columns(table_name) %}
+{# Landed text, and the number it holds where its kind is numeric. #}
+{% macro raw_columns(table_name) %}
     {% for name, kind, is_nullable in contract_table(table_name)['columns'] %}
         staged.{{ name }} as raw_{{ name }},
-        {{ parse(kind, 'staged.' ~ name) }} as {{ name }},
+        {% if is_numeric_kind(kind) %}
+        {{ parse_number('staged.' ~ name) }} as number_{{ name }},
+        {% endif %}
+    {% endfor %}
+{% endmacro %}
+
+{% macro typed_columns(table_name) %}
+    {% for name, kind, is_nullable in contract_table(table_name)['columns'] %}
+        {{ parse(kind, 'raw_' ~ name, 'number_' ~ name) }} as {{ name }},
     {% endfor %}
 {% endmacro %}
 
@@ -43,10 +52,10 @@
             {% do rules['missing_value'].append('raw_' ~ name ~ ' is null') %}
         {% endif %}
         {% if kind != 'string' %}
-            {% do rules['bad_type'].append(is_bad_type(kind, 'raw_' ~ name, name)) %}
+            {% do rules['bad_type'].append(is_bad_type(kind, 'raw_' ~ name, name, 'number_' ~ name)) %}
         {% endif %}
         {% if kind in ('money', 'number', 'count') %}
-            {% do rules['not_finite'].append(is_written_not_finite('raw_' ~ name)) %}
+            {% do rules['not_finite'].append(is_written_not_finite('raw_' ~ name, 'number_' ~ name)) %}
         {% endif %}
         {% if kind == 'count' %}
             {% do rules['invalid_count'].append('(raw_' ~ name ~ ' is not null and ' ~ name ~ ' is null)') %}
@@ -75,21 +84,10 @@ with staged as (
 
 ),
 
-typed as (
+landed as (
 
     select
-        {{ typed_columns(table_name) }}
-        {% if open_columns_are_numeric %}
-        coalesce(list_bool_or([
-            {{ parse_number('field') }} is null or (
-                isinf({{ parse_number('field') }}) and not {{ is_written_not_finite('field') }}
-            )
-            for field in map_values(staged.extra_columns) if field is not null
-        ]), false) as has_open_bad_type,
-        coalesce(list_bool_or([
-            {{ is_written_not_finite('field') }} for field in map_values(staged.extra_columns) if field is not null
-        ]), false) as has_open_not_finite,
-        {% endif %}
+        {{ raw_columns(table_name) }}
         staged.extra_columns,
         staged.scope_reason_code,
         staged.load_id,
@@ -99,6 +97,26 @@ typed as (
         staged.landed_at,
         staged.landed_table_name
     from staged
+
+),
+
+typed as (
+
+    select
+        {{ typed_columns(table_name) }}
+        {% if open_columns_are_numeric %}
+        coalesce(list_bool_or([
+            not coalesce(isfinite({{ parse_number('field') }}), false)
+            and not {{ is_written_not_finite('field', parse_number('field')) }}
+            for field in map_values(extra_columns) if field is not null
+        ]), false) as has_open_bad_type,
+        coalesce(list_bool_or([
+            {{ is_written_not_finite('field', parse_number('field')) }}
+            for field in map_values(extra_columns) if field is not null
+        ]), false) as has_open_not_finite,
+        {% endif %}
+        landed.*
+    from landed
 
 ),
 
@@ -171,8 +189,8 @@ select * from final
 {#
   Duplicates among the rows of CTE `checked` without another fault, so that nothing cascades.
   The last row of a key (load, file, row) decides which content holds; of the rows with that content the first stays.
-  Rows with another content are conflicting_duplicate, further copies exact_duplicate. Derived rows (no load) are
-  unique by construction and take no part.
+  Rows with another content are conflicting_duplicate, further copies exact_duplicate (DuckDB compares rows with NULLs
+  inside as a whole: NULL equals NULL there). Derived rows (no load) are unique by construction and take no part.
 #}
 {% macro duplicate_ctes(table_name) %}
 {% set contract = contract_table(table_name) %}
@@ -205,7 +223,7 @@ contested as (
             list_sort([entry for entry in map_entries(checked.extra_columns) if entry.value is not null]),
             {% endif %}
             null
-        ) as content
+        ) as row_content
     from checked
     inner join duplicate_keys
         on
@@ -220,11 +238,11 @@ compared as (
 
     select
         contested.*,
-        content is not distinct from last_value(content) over (
+        last_value(row_content) over (
             partition by {{ key | join(', ') }}
             order by load_sequence, file_name, row_number
             rows between unbounded preceding and unbounded following
-        ) as has_winning_content
+        ) as winning_content
     from contested
 
 ),
@@ -235,9 +253,9 @@ duplicates as (
         load_id,
         row_number,
         case
-            when not has_winning_content then 'conflicting_duplicate'
+            when row_content <> winning_content then 'conflicting_duplicate'
             when row_number() over (
-                partition by {{ key | join(', ') }}, has_winning_content
+                partition by {{ key | join(', ') }}, row_content
                 order by load_sequence, file_name, row_number
             ) > 1 then 'exact_duplicate'
         end as duplicate_code

@@ -41,7 +41,9 @@ duplicate_keys as (
 
 contested as (
 
-    select landed.*
+    select
+        landed.*,
+        row({{ content | join(', ') }}) as row_content
     from landed
     inner join duplicate_keys using ({{ key | join(', ') }})
 
@@ -51,11 +53,11 @@ compared as (
 
     select
         contested.*,
-        row({{ content | join(', ') }}) is not distinct from last_value(row({{ content | join(', ') }})) over (
+        last_value(row_content) over (
             partition by {{ key | join(', ') }}
             order by load_sequence, file_name, row_number
             rows between unbounded preceding and unbounded following
-        ) as has_winning_content
+        ) as winning_content
     from contested
 
 ),
@@ -65,9 +67,9 @@ judged as (
     select
         compared.*,
         case
-            when not has_winning_content then 'conflicting_duplicate'
+            when row_content <> winning_content then 'conflicting_duplicate'
             when row_number() over (
-                partition by {{ key | join(', ') }}, has_winning_content
+                partition by {{ key | join(', ') }}, row_content
                 order by load_sequence, file_name, row_number
             ) > 1 then 'exact_duplicate'
         end as reason_code

@@ -9,17 +9,15 @@
     try_cast({{ number_text(column) }} as double)
 {%- endmacro %}
 
-{# NaN and infinity written out (never NULL itself); a number too large for a double ('1e400') is not among them. #}
-{% macro is_written_not_finite(column) -%}
-    coalesce(contains(lower({{ column }}), 'n') and not isfinite({{ parse_number(column) }}), false)
+{# NaN and infinity written out (never NULL itself); a number too large for a double ('1e400') is not among them.
+   `number` is parse_number() of the text, as a column. #}
+{% macro is_written_not_finite(column, number) -%}
+    coalesce(contains(lower({{ column }}), 'n') and not isfinite({{ number }}), false)
 {%- endmacro %}
 
 {# Whole numbers up to 9e15 (exact in a double), also written as '2.0'; NULL for anything else. #}
-{% macro parse_count(column) -%}
-    case
-        when abs({{ parse_number(column) }}) <= 9e15 and {{ parse_number(column) }} = trunc({{ parse_number(column) }})
-            then cast({{ parse_number(column) }} as bigint)
-    end
+{% macro parse_count(number) -%}
+    case when abs({{ number }}) <= 9e15 and {{ number }} = trunc({{ number }}) then cast({{ number }} as bigint) end
 {%- endmacro %}
 
 {# ISO 8601, with or without a zone; without a zone it is UTC. The result is UTC without zone. #}
@@ -46,12 +44,17 @@
     case when json_type(try_cast({{ column }} as json)) = 'ARRAY' then {{ column }} end
 {%- endmacro %}
 
-{# Value of a landed text column by its kind. #}
-{% macro parse(kind, column) -%}
+{# Kinds whose text is read as a number first. #}
+{% macro is_numeric_kind(kind) %}
+    {{ return(kind in ('money', 'number', 'count')) }}
+{% endmacro %}
+
+{# Value of a landed text column by its kind; `number` is the column that holds parse_number() of the text. #}
+{% macro parse(kind, column, number) -%}
     {%- if kind == 'string' -%} {{ column }}
     {%- elif kind == 'money' -%} try_cast({{ number_text(column) }} as decimal(18, 4))
-    {%- elif kind == 'number' -%} {{ parse_number(column) }}
-    {%- elif kind == 'count' -%} {{ parse_count(column) }}
+    {%- elif kind == 'number' -%} {{ number }}
+    {%- elif kind == 'count' -%} {{ parse_count(number) }}
     {%- elif kind == 'boolean' -%} try_cast({{ column }} as boolean)
     {%- elif kind == 'date' -%} {{ parse_date(column) }}
     {%- elif kind == 'timestamp' -%} {{ parse_timestamp(column) }}
@@ -61,15 +64,14 @@
 {%- endmacro %}
 
 {# Whether a landed text is no value of its kind. NaN, infinity and fractions have reason codes of their own. #}
-{% macro is_bad_type(kind, raw_column, column) -%}
+{% macro is_bad_type(kind, raw_column, column, number) -%}
     {%- if kind == 'string' -%} false
-    {%- elif kind in ('money', 'number') -%}
-        ({{ raw_column }} is not null and not {{ is_written_not_finite(raw_column) }} and ({{ column }} is null or isinf(cast({{ column }} as double))))
+    {%- elif kind == 'money' -%}
+        ({{ raw_column }} is not null and {{ column }} is null and not {{ is_written_not_finite(raw_column, number) }})
+    {%- elif kind == 'number' -%}
+        ({{ raw_column }} is not null and not coalesce(isfinite({{ number }}), false) and not {{ is_written_not_finite(raw_column, number) }})
     {%- elif kind == 'count' -%}
-        (
-            {{ raw_column }} is not null and not {{ is_written_not_finite(raw_column) }}
-            and coalesce(abs({{ parse_number(raw_column) }}) > 9e15, true)
-        )
+        ({{ raw_column }} is not null and coalesce(abs({{ number }}) > 9e15, true) and not {{ is_written_not_finite(raw_column, number) }})
     {%- else -%} ({{ raw_column }} is not null and {{ column }} is null)
     {%- endif -%}
 {%- endmacro %}

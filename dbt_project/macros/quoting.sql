@@ -2,3 +2,8 @@
 {% macro text_literal(value) -%}
     '{{ value | string | replace("'", "''") }}'
 {%- endmacro %}
+
+{# No columns outside the contract. #}
+{% macro empty_map() -%}
+    cast(map {} as map(varchar, varchar))
+{%- endmacro %}

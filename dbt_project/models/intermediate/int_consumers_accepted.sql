@@ -60,7 +60,7 @@ final as (
     select
         observed.consumer_id,
         cast(null as varchar) as market_id,
-        cast(map {} as map(varchar, varchar)) as characteristics,
+        {{ empty_map() }} as characteristics,
         cast(null as date) as active_until,
         observed.first_seen_date,
         observed.first_seen_at,

@@ -43,7 +43,7 @@ final as (
             when exists (select 1 from {{ ref('stg_marketing_activities') }}) then 'market_tables'
             else 'occurring'
         end as channels_origin,
-        exists (select 1 from {{ ref('stg_consumers') }}) as has_consumers,
+        (select count(*) > 0 from {{ ref('stg_consumers') }}) as has_consumers,
         {% if currency_code %}
         {{ text_literal(currency_code) }} as currency_code
         {% else %}

@@ -10,7 +10,10 @@ with manifest as (
 classified as (
 
     {% for table_name in contract_table_names() %}
-    select load_id, landed_table_name, reason_code
+    select
+        load_id,
+        landed_table_name,
+        reason_code
     from {{ ref('int_' ~ table_name ~ '_classified') }}
     where load_id is not null
     {{ 'union all' if not loop.last }}

@@ -30,7 +30,7 @@ select
     name,
     'owned' as kind,
     cast(null as varchar) as cost_per_exposure,
-    cast(map {} as map(varchar, varchar)) as extra_columns,
+    {{ empty_map() }} as extra_columns,
     cast(null as varchar) as scope_reason_code,
     cast(null as varchar) as load_id,
     cast(null as bigint) as load_sequence,

@@ -80,7 +80,7 @@ final as (
         exposures_count,
         campaign_id,
         cast(null as varchar) as exposure_id,
-        cast(map {} as map(varchar, varchar)) as extra_columns,
+        {{ empty_map() }} as extra_columns,
         scope_reason_code,
         load_id,
         load_sequence,

@@ -6,13 +6,22 @@ with promotions as (
 
 ),
 
+home_stores as (
+
+    select distinct
+        home_store_id,
+        market_id
+    from {{ ref('base_complete_journey__homes') }}
+
+),
+
 markets as (
 
     select
         home_store_id,
         market_id,
         count(*) over (partition by market_id) as stores_count
-    from (select distinct home_store_id, market_id from {{ ref('base_complete_journey__homes') }}) as home_stores
+    from home_stores
 
 ),
 
@@ -56,7 +65,7 @@ select
     cast(null as varchar) as currency_code,
     cast(null as varchar) as reach_count,
     cast(null as varchar) as frequency,
-    cast(map {} as map(varchar, varchar)) as extra_columns,
+    {{ empty_map() }} as extra_columns,
     cast(null as varchar) as scope_reason_code,
     cast(null as varchar) as load_id,
     cast(null as bigint) as load_sequence,

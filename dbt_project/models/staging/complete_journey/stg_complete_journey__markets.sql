@@ -29,7 +29,7 @@ select
     market_id,
     name,
     cast(null as varchar) as population,
-    cast(map {} as map(varchar, varchar)) as extra_columns,
+    {{ empty_map() }} as extra_columns,
     cast(null as varchar) as scope_reason_code,
     cast(null as varchar) as load_id,
     cast(null as bigint) as load_sequence,

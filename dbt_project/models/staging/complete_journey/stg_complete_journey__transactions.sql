@@ -9,7 +9,7 @@ select
     cast(null as varchar) as is_return,
     cast(quantity as varchar) as units_count,
     cast(cast(retail_disc + coupon_disc + coupon_match_disc as decimal(18, 4)) as varchar) as discount_amount,
-    cast(map {} as map(varchar, varchar)) as extra_columns,
+    {{ empty_map() }} as extra_columns,
     scope_reason_code,
     load_id,
     load_sequence,
