@@ -74,7 +74,7 @@ def _complete_once(
 def _draw_numeric(
     values: np.ndarray, predictors: np.ndarray, rounds: int, rng: np.random.Generator
 ) -> np.ndarray:
-    from sklearn.experimental import enable_iterative_imputer  # noqa: F401, PLC0415
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer
 
     q = predictors.shape[1]

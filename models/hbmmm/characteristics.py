@@ -52,7 +52,9 @@ def tidy_characteristics(characteristics: pd.DataFrame, consumer_ids: np.ndarray
     """
     if characteristics.index.has_duplicates:
         twice = characteristics.index[characteristics.index.duplicated()][:3].tolist()
-        raise PanelError(f"characteristics list consumers more than once ({twice}); one row per consumer is needed.")
+        raise PanelError(
+            f"characteristics list consumers more than once ({twice}); one row per consumer is needed."
+        )
     frame = characteristics.reindex(consumer_ids)
     out = {}
     for name in sorted(frame.columns, key=str):
@@ -63,7 +65,9 @@ def tidy_characteristics(characteristics: pd.DataFrame, consumer_ids: np.ndarray
             values = column.astype(float).to_numpy(dtype=float, na_value=np.nan)
             out[str(name)] = np.where(np.isfinite(values), values, np.nan)
         else:
-            out[str(name)] = np.array([None if v is None or v != v else str(v) for v in column.to_list()], object)
+            out[str(name)] = np.array(
+                [None if v is None or v != v else str(v) for v in column.to_list()], object
+            )
     return pd.DataFrame(out, index=pd.Index(consumer_ids, name="consumer_id"))
 
 

@@ -37,7 +37,7 @@ class HBMMMConfig:
     chains: int = 4
     tune: int = 200
     draws: int = 500
-    target_accept: float = 0.7
+    target_accept: float = 0.65
     seed: int = 20261121
     imputations_count: int = 5
     imputation_rounds: int = 10

@@ -29,25 +29,18 @@ class ConsumerDraw:
     fixed: np.ndarray
 
 
-def consumer_draws(problem: Problem, parameters: np.ndarray, rng: np.random.Generator) -> Iterator[ConsumerDraw]:
-    """One ConsumerDraw for each row of parameters (S, d)."""
-    n, k, r = problem.consumers_count, problem.slopes_count, problem.market_count
-    width = len(problem.design.row_columns)
-    moderated = len(problem.segment_starts) - 1
-    flat = problem.lanes.ravel()
-    keep = flat >= 0
-    values = np.empty((n, problem.features.shape[1]))
-    values[flat[keep]] = np.moveaxis(problem.features, -1, 1).reshape(len(flat), -1)[keep]
-    market_index = np.empty(n, dtype=np.int64)
-    market_index[flat[keep]] = problem.market.ravel()[keep]
+def consumer_draws(
+    problem: Problem, parameters: np.ndarray, rng: np.random.Generator | None
+) -> Iterator[ConsumerDraw]:
+    """One ConsumerDraw for each row of parameters (S, d); with rng None the conditional means instead of draws."""
+    k, r = problem.slopes_count, problem.market_count
+    width, moderated = len(problem.design.row_columns), len(problem.segment_starts) - 1
+    values = problem.by_consumer(problem.features)
+    market_index = problem.by_consumer(problem.market)
+    slopes = list(problem.design.slope_columns)
     shape = (len(problem.lanes), k, kernel.LANES)
     mean, draw, variance = np.empty(shape), np.empty(shape), np.empty(shape)
-
-    def by_consumer(lanes: np.ndarray) -> np.ndarray:
-        out = np.empty((n, k))
-        out[flat[keep]] = np.moveaxis(lanes, -1, 1).reshape(len(flat), k)[keep]
-        return out
-
+    no_noise = np.zeros(shape)
     for row in parameters:
         log_noise, factor, scale, fixed = problem.split(np.ascontiguousarray(row))
         w = run_forward(problem, log_noise, factor, fixed)
@@ -55,16 +48,28 @@ def consumer_draws(problem: Problem, parameters: np.ndarray, rng: np.random.Gene
             w["information"], w["score"], problem.market, scale, w["market_mean"], w["market_half"],
             w["scale_gradient"],
         )  # fmt: skip
-        normal = rng.standard_normal((problem.markets_count, r))
-        market = w["market_mean"] + np.einsum("jrc,jc->jr", w["market_half"], normal)
+        market = w["market_mean"].copy()
+        if rng is not None:
+            normal = rng.standard_normal((problem.markets_count, r))
+            market += np.einsum("jrc,jc->jr", w["market_half"], normal)
         kernel.draw_consumers(
             w["inverse_s2"], problem.market, factor, w["chol"], w["cross"], w["weighted"], market,
-            rng.standard_normal(shape), mean, draw, variance,
+            no_noise if rng is None else rng.standard_normal(shape), mean, draw, variance,
         )  # fmt: skip
-        coefficients = np.empty((n, moderated))
+        coefficients = np.empty((problem.consumers_count, moderated))
         for column in range(moderated):
             part = slice(problem.segment_starts[column], problem.segment_starts[column + 1])
             coefficients[:, column] = fixed[column] + values[:, part] @ fixed[width:][part]
-        effect = by_consumer(draw) + market[market_index, :k]
-        coefficients[:, list(problem.design.slope_columns)] += effect
-        yield ConsumerDraw(coefficients, market, by_consumer(variance), fixed[:width])
+        coefficients[:, slopes] += problem.by_consumer(draw) + market[market_index, :k]
+        yield ConsumerDraw(coefficients, market, problem.by_consumer(variance), fixed[:width])
+
+
+def mean_coefficients(problem: Problem, parameters: np.ndarray) -> np.ndarray:
+    """Total coefficients of all row-level columns with market and consumer effects at their means, (N, pD)."""
+    one = next(consumer_draws(problem, parameters[None], None))
+    total = np.tile(one.fixed, (problem.consumers_count, 1))
+    total[:, : one.coefficients.shape[1]] = one.coefficients
+    covariates = list(problem.market_columns[problem.slopes_count :])
+    market_index = problem.by_consumer(problem.market)
+    total[:, covariates] += one.market[market_index, problem.slopes_count :]
+    return total

@@ -118,7 +118,8 @@ class Design:
             market_columns=tuple(values["market_columns"]),
             characteristics=tuple(Characteristic(**c) for c in values["characteristics"]),
             means=tuple(
-                MeanFeature(m["name"], tuple(m["row_columns"]), m["centre"], m["scale"]) for m in values["means"]
+                MeanFeature(m["name"], tuple(m["row_columns"]), m["centre"], m["scale"])
+                for m in values["means"]
             ),
             moderators=tuple((int(c), int(f)) for c, f in values["moderators"]),
             dropped=tuple((str(n), str(r)) for n, r in values["dropped"]),
@@ -135,7 +136,9 @@ def build_design(
     rows, dropped = _row_columns(statistics, moments, config)
     outcome_scale = moments.outcome_scale()
     if not outcome_scale > 0:
-        raise PanelError("GMV does not vary in the panel, so there is nothing to explain; check the transactions.")
+        raise PanelError(
+            "GMV does not vary in the panel, so there is nothing to explain; check the transactions."
+        )
     slopes = tuple(i for i, c in enumerate(rows) if c.kind in ("intercept", "exposure"))
     covariates = tuple(i for i, c in enumerate(rows) if c.kind == "covariate")
     means = _mean_features(rows, moments)

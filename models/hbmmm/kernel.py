@@ -315,7 +315,9 @@ def backward(
                 for l in range(LANES):
                     omega_lanes[q, l] += features[b, q, l] * row[l]
         if moderated < width:
-            plain += np.dot(gram[b, moderated:].reshape(width - moderated, r * LANES), effect.reshape(r * LANES))
+            plain += np.dot(
+                gram[b, moderated:].reshape(width - moderated, r * LANES), effect.reshape(r * LANES)
+            )
     for c in range(moderated):
         fixed_gradient[c] = -fixed_lanes[c].sum()
     for c in range(moderated, width):
@@ -329,7 +331,9 @@ def backward(
 
 
 @njit(error_model="numpy")
-def draw_consumers(inverse_s2, market, factor, chol, cross, weighted, market_draw, normal, mean, draw, learned):
+def draw_consumers(
+    inverse_s2, market, factor, chol, cross, weighted, market_draw, normal, mean, draw, learned
+):
     """Exact draw of every consumer's effect given one global draw and its market's effect (studies/hbmmm.md section 2):
     g = L K^-T ((y - Y m) / s2 + z). Fills mean (b,k,l), draw (b,k,l) and learned (b,k,l), the variances P_cc."""
     blocks, k, r, lanes = cross.shape

@@ -50,7 +50,11 @@ def find_mode(problem: Problem, prior_sd: np.ndarray, density: Gradient) -> Lapl
             return -value, -np.concatenate([spread * gradient[:n_variance], inner])
 
         found = optimize.minimize(
-            objective, np.zeros(d), jac=True, method="L-BFGS-B", options={"maxiter": 300, "maxcor": 30, "gtol": 1e-3}
+            objective,
+            np.zeros(d),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 300, "maxcor": 30, "gtol": 1e-3},
         )
         x = to_parameters(found.x)
         if found.nit < 40:
@@ -206,7 +210,9 @@ def _covariance(
     covariance[:n_variance, :n_variance] = top
     covariance[n_variance:, :n_variance] = -coupling @ top
     covariance[:n_variance, n_variance:] = covariance[n_variance:, :n_variance].T
-    covariance[n_variance:, n_variance:] = linalg.cho_solve(inner, np.eye(d - n_variance)) + coupling @ top @ coupling.T
+    covariance[n_variance:, n_variance:] = (
+        linalg.cho_solve(inner, np.eye(d - n_variance)) + coupling @ top @ coupling.T
+    )
     return (covariance + covariance.T) / 2.0
 
 

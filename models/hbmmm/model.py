@@ -60,7 +60,9 @@ class CompiledModel:
     def load(self, problem: Problem) -> None:
         """Put the data in."""
         if problem.parameter_names != self.names:
-            raise ValueError("the problem's parameters differ from the compiled model's; compile a model for it.")
+            raise ValueError(
+                "the problem's parameters differ from the compiled model's; compile a model for it."
+            )
         self._slot["problem"] = problem
 
     def value_and_gradient(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:

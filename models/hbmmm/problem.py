@@ -67,6 +67,16 @@ class Problem:
             names += [f"market_sd[{rows[c]}]" for c in self.design.market_columns]
         return tuple(names) + self.design.fixed_names
 
+    def by_consumer(self, array: np.ndarray) -> np.ndarray:
+        """A block array (blocks, ..., LANES) as (N, ...), consumers in the order of the statistics."""
+        flat = self.lanes.ravel()
+        keep = flat >= 0
+        moved = np.moveaxis(array, -1, 1)
+        moved = moved.reshape(len(flat), *moved.shape[2:])
+        out = np.empty((self.consumers_count, *moved.shape[1:]), dtype=array.dtype)
+        out[flat[keep]] = moved[keep]
+        return out
+
     def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(log noise sd, L (k,k), signed market sd (r,), fixed) of a parameter vector."""
         s, k = len(self.strata), self.slopes_count
@@ -75,7 +85,12 @@ class Problem:
         if self.design.has_market_level:
             market = np.ascontiguousarray(parameters[start : start + self.market_count])
             start += self.market_count
-        return parameters[:s], np.diag(parameters[s : s + k]), market, np.ascontiguousarray(parameters[start:])
+        return (
+            parameters[:s],
+            np.diag(parameters[s : s + k]),
+            market,
+            np.ascontiguousarray(parameters[start:]),
+        )
 
 
 def build_problem(statistics: SufficientStatistics, design: Design, completed) -> Problem:
@@ -84,7 +99,9 @@ def build_problem(statistics: SufficientStatistics, design: Design, completed) -
     width = len(design.row_columns)
     affine = design.affine_map(len(statistics.columns))
     moderators = np.array(design.moderators, dtype=np.int64).reshape(-1, 2)
-    moderated = int(moderators[:, 0].max(initial=0)) + 1  # later columns (covariates, periods) have no moderators
+    moderated = (
+        int(moderators[:, 0].max(initial=0)) + 1
+    )  # later columns (covariates, periods) have no moderators
     segment_starts = np.searchsorted(moderators[:, 0], np.arange(moderated + 1)).astype(np.int64)
     market_columns = np.array(design.market_columns, dtype=np.int64)
     features = feature_matrix(design, consumer_row_means(statistics, design), completed)
@@ -105,9 +122,7 @@ def build_problem(statistics: SufficientStatistics, design: Design, completed) -
         for s in range(len(strata)):
             chosen = np.flatnonzero(stratum[part] == s)
             if len(chosen):
-                _add_constants(
-                    scaled[chosen], values[part][chosen], moderators[:, 0], cross[s], outcome[s]
-                )
+                _add_constants(scaled[chosen], values[part][chosen], moderators[:, 0], cross[s], outcome[s])
                 square[s] += scaled[chosen, -1, -1].sum()
 
     order = np.lexsort((np.arange(n), statistics.market_index))
@@ -224,7 +239,9 @@ def prior_table(problem: Problem, config: HBMMMConfig) -> tuple[np.ndarray, np.n
     """
     design = problem.design
     sd = [config.prior_log_noise_sd] * len(problem.strata)
-    sd += [config.prior_consumer_intercept_scale] + [config.prior_consumer_slope_scale] * (problem.slopes_count - 1)
+    sd += [config.prior_consumer_intercept_scale] + [config.prior_consumer_slope_scale] * (
+        problem.slopes_count - 1
+    )
     if design.has_market_level:
         sd += [config.prior_market_scale] * problem.market_count
     sd += [config.prior_intercept_sd] + [config.prior_row_sd] * (len(design.row_columns) - 1)

@@ -33,7 +33,9 @@ class Sample:
     seconds_sampling: float
 
 
-def sample_posterior(problem: Problem, config: HBMMMConfig, seed: int, progress: Progress | None = None) -> Sample:
+def sample_posterior(
+    problem: Problem, config: HBMMMConfig, seed: int, progress: Progress | None = None
+) -> Sample:
     """Draw all global parameters with PyMC's NUTS; the same seed gives the same draws."""
     pm = load_pymc()
     from pymc.step_methods.hmc.quadpotential import QuadPotentialFull
@@ -53,7 +55,9 @@ def sample_posterior(problem: Problem, config: HBMMMConfig, seed: int, progress:
         if progress is not None and done % every == 0:
             progress("draws", done / total)
 
-    with threadpool_limits(limits=1):  # small matrices: threads cost more than they bring, and fits run side by side
+    with threadpool_limits(
+        limits=1
+    ):  # small matrices: threads cost more than they bring, and fits run side by side
         laplace = find_mode(problem, prior_sd, model.value_and_gradient)
         root = np.linalg.cholesky(laplace.covariance)
         starts = laplace.mode + rng.standard_normal((config.chains, len(root))) @ root.T

@@ -67,11 +67,15 @@ class SufficientStatistics:
         if len(self.consumer_ids) == 0:
             raise PanelError("no consumer has a panel row; check is_in_panel in consumer_periods.")
         if not np.isfinite(self.packed).all():
-            raise PanelError("statistics hold values that are not finite; look for NaN covariates in the panel.")
+            raise PanelError(
+                "statistics hold values that are not finite; look for NaN covariates in the panel."
+            )
         if len(set(self.consumer_ids.tolist())) != len(self.consumer_ids):
             raise PanelError("a consumer occurs twice in the statistics; one row per consumer is needed.")
         if not np.allclose(self.packed[:, 0], self.rows_count):
-            raise PanelError("the intercept's sum of squares differs from rows_count; the column order is wrong.")
+            raise PanelError(
+                "the intercept's sum of squares differs from rows_count; the column order is wrong."
+            )
 
     @property
     def channel_ids(self) -> tuple[str, ...]:

@@ -1,0 +1,276 @@
+"""Effects in money by counterfactual prediction over the observed panel, with consumer-clustered error checks.
+
+Population rows (channel, market, segment) average the consumers' own effects, draw by draw: fixed coefficients,
+market effects and exact draws of consumer effects together. Their draws are then stretched about the mean by
+error_ratio = max(1, consumer-clustered sd / model sd) of the fixed and market part (robust.py): a Gaussian posterior
+is too narrow on skewed, heteroskedastic money (studies/consumer_effects.md, 10), so the wider is published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.hbmmm.consumers import consumer_draws
+from models.hbmmm.diagnostics import ess_bulk, r_hat
+from models.hbmmm.exposure_weights import Estimand, estimands_of
+from models.hbmmm.fit import HBMMMFit
+from models.hbmmm.problem import build_problem
+from models.hbmmm.robust import error_variances
+from models.hbmmm.segments import Groups, population_groups
+from models.hbmmm.statistics import SufficientStatistics
+
+METHOD = "hbmmm"
+MODEL_NAME = "mediamix-hbmmm"
+KPI = "gmv_net"
+PRIMARY = {("slope", "panel_rows"), ("att_exposed", "exposed_rows"), ("contribution", "panel_rows")}
+CONSUMER_ESTIMANDS = (0, 3)  # slope over panel rows, contribution
+_CONSUMER_QUANTILE_DRAWS = 250
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EffectTables:
+    """Effect rows by level, with the artefact columns that a fit knows.
+
+    channel_draws: draws of the channel rows before stretching, (rows, imputation, chain, draw), in row order.
+    """
+
+    channel: pd.DataFrame
+    market: pd.DataFrame
+    segment: pd.DataFrame
+    consumer: pd.DataFrame
+    channel_draws: np.ndarray
+
+
+def compute_effects(fit: HBMMMFit, panel: Any) -> EffectTables:
+    """Effects of every channel on the panel the model was fitted on. Raises PanelError for another panel."""
+    statistics = SufficientStatistics.from_panel(panel)
+    channels = fit.design.modelled_channels
+    estimands = estimands_of(panel, fit.consumer_ids, channels)
+    groups = population_groups(fit, panel)
+    scale_x, scale_log, has_log = _scales(fit)
+    weights_x = np.concatenate([e.weight_x * scale_x for e in estimands], axis=1)  # (N, 4 C)
+    weights_log = np.concatenate([e.weight_log1p * scale_log for e in estimands], axis=1)
+    denominators = np.concatenate(
+        [np.ones_like(e.weight_x) if e.denominator is None else e.denominator for e in estimands], axis=1
+    )
+    totals = groups.matrix @ denominators
+    is_total = np.repeat([e.denominator is None for e in estimands], len(channels))
+    totals[:, is_total] = 1.0
+
+    draws, ratios = [], []
+    consumer = _ConsumerSummary(estimands, denominators, len(channels), fit)
+    for m, completed in enumerate(fit.completed):
+        problem = build_problem(statistics, fit.design, completed)
+        kept = fit.kept_draws(m)
+        rng = np.random.default_rng([fit.config.seed, m])
+        out = np.empty((len(kept), *totals.shape))
+        for s, draw in enumerate(consumer_draws(problem, kept, rng)):
+            bx, bl = _exposure_coefficients(fit, draw.coefficients, has_log)
+            effect = weights_x * np.tile(bx, len(estimands)) + weights_log * np.tile(bl, len(estimands))
+            out[s] = groups.matrix @ effect
+            consumer.add(effect)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            draws.append(out / totals)
+        if fit.config.robust_errors:
+            ratios.append(
+                error_variances(
+                    statistics,
+                    problem,
+                    fit.draws[m].mean(axis=(0, 1)),
+                    fit.prior_sd,
+                    groups.matrix,
+                    weights_x,
+                    weights_log,
+                    totals,
+                )
+            )
+    values = np.stack(draws)  # (imputation, kept, groups, 4 C)
+    ratio = np.ones(totals.shape)
+    if ratios:
+        robust, model = np.mean(ratios, axis=0)
+        ratio = np.sqrt(np.divide(robust, model, out=np.ones(totals.shape), where=model > 0))
+    table = _population_table(fit, groups, estimands, values, totals, ratio)
+    channel_rows = int(groups.levels.index("channel"))
+    channel = table[table["level"] == "channel"]
+    shape = (len(fit.completed), fit.config.chains, -1)
+    channel_draws = np.stack([values[:, :, channel_rows, c].reshape(shape) for c in range(values.shape[-1])])
+    return EffectTables(
+        channel=_with_unmodelled(
+            fit,
+            estimands,
+            channel.drop(columns=["level", "market_id", "segment_name", "segment_value", "consumers_count"]),
+        ),
+        market=_pick(table, "market", ["segment_name", "segment_value", "consumers_count"]),
+        segment=_pick(table, "segment", ["market_id"]),
+        consumer=consumer.table(fit, channels),
+        channel_draws=channel_draws,
+    )
+
+
+def _scales(fit: HBMMMFit) -> tuple[np.ndarray, np.ndarray, list[int | None]]:
+    """Money per scaled coefficient over raw exposure unit, for x and log1p(x) (0 without), and log1p columns."""
+    rows, y = fit.design.row_columns, fit.design.outcome_scale
+    scale_x = np.array([y / rows[c].scale for c in fit.design.slope_columns[1:]])
+    columns = [fit.design.row_index("exposure_log1p", c) for c in fit.design.modelled_channels]
+    scale_log = np.array([0.0 if c is None else y / rows[c].scale for c in columns])
+    return scale_x, scale_log, columns
+
+
+def _exposure_coefficients(fit: HBMMMFit, coefficients: np.ndarray, log_columns: list[int | None]):
+    bx = coefficients[:, list(fit.design.slope_columns[1:])]
+    bl = np.zeros_like(bx)
+    for c, column in enumerate(log_columns):
+        if column is not None:
+            bl[:, c] = coefficients[:, column]
+    return bx, bl
+
+
+def _population_table(
+    fit: HBMMMFit,
+    groups: Groups,
+    estimands: tuple[Estimand, ...],
+    values: np.ndarray,
+    totals: np.ndarray,
+    ratio: np.ndarray,
+) -> pd.DataFrame:
+    level = fit.config.interval_level
+    flat = values.reshape(-1, *totals.shape)
+    mean = flat.mean(axis=0)
+    stretch = np.fmax(ratio, 1.0)
+    flat = mean + (flat - mean) * stretch
+    sd = flat.std(axis=0)
+    lower, upper = np.quantile(flat, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    positive = (flat > 0).mean(axis=0)
+    chained = values.reshape(len(values), fit.config.chains, -1, totals.size)
+    enough = chained.shape[2] >= 4
+    rhat = np.max([r_hat(v) for v in chained], axis=0) if enough else np.full(totals.size, np.nan)
+    ess = np.sum([ess_bulk(v) for v in chained], axis=0) if enough else np.full(totals.size, np.nan)
+    channels = fit.design.modelled_channels
+    rows = []
+    for g, label in enumerate(groups.labels):
+        for e, estimand in enumerate(estimands):
+            for c, channel in enumerate(channels):
+                j = e * len(channels) + c
+                if not totals[g, j] > 0:
+                    continue
+                rows.append(
+                    label
+                    | _row(fit, channel, estimand)
+                    | {
+                        "mean": mean[g, j],
+                        "standard_deviation": sd[g, j],
+                        "interval_lower": lower[g, j],
+                        "interval_upper": upper[g, j],
+                        "probability_positive": positive[g, j],
+                        "not_identified_reason": None,
+                        "r_hat": rhat.reshape(totals.shape)[g, j],
+                        "ess": ess.reshape(totals.shape)[g, j],
+                        "k_hat": np.nan,
+                        "error_ratio": ratio[g, j],
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _row(fit: HBMMMFit, channel: str, estimand: Estimand) -> dict[str, Any]:
+    return {
+        "channel_id": channel,
+        "estimand": estimand.name,
+        "method": METHOD,
+        "model_name": MODEL_NAME,
+        "kpi": KPI,
+        "horizon": "immediate",
+        "exposure_distribution": estimand.exposure_distribution,
+        "interval_level": fit.config.interval_level,
+        "unit": estimand.unit,
+        "is_primary": (estimand.name, estimand.exposure_distribution) in PRIMARY,
+    }
+
+
+def _with_unmodelled(fit: HBMMMFit, estimands: tuple[Estimand, ...], table: pd.DataFrame) -> pd.DataFrame:
+    """Adds rows without a mean for channels the model had to leave out, with the reason."""
+    reasons = dict(fit.design.dropped)
+    rows = []
+    for channel in fit.design.channel_ids:
+        if channel in fit.design.modelled_channels:
+            continue
+        for estimand in estimands:
+            row = _row(fit, channel, estimand)
+            row["not_identified_reason"] = reasons.get(f"exposure[{channel}]", "left out of the model")
+            rows.append(row)
+    if rows:
+        columns = table.columns if len(table.columns) else None
+        extra = pd.DataFrame(rows)
+        table = pd.concat([table, extra.reindex(columns=columns)]) if len(table) else extra
+    return table.reset_index(drop=True)
+
+
+def _pick(table: pd.DataFrame, level: str, drop: list[str]) -> pd.DataFrame:
+    if not len(table):
+        return table
+    return table[table["level"] == level].drop(columns=["level", *drop]).reset_index(drop=True)
+
+
+class _ConsumerSummary:
+    """Streams consumer effects: exact mean and sd over all draws, quantiles over an even subset of them."""
+
+    def __init__(
+        self, estimands: tuple[Estimand, ...], denominators: np.ndarray, channels_count: int, fit: HBMMMFit
+    ) -> None:
+        self.columns = np.concatenate(
+            [np.arange(e * channels_count, (e + 1) * channels_count) for e in CONSUMER_ESTIMANDS]
+        )
+        self.estimands = [estimands[e] for e in CONSUMER_ESTIMANDS]
+        self.denominators = denominators[:, self.columns]
+        self.total_draws = len(fit.completed) * len(fit.kept_index)
+        self.every = max(self.total_draws // _CONSUMER_QUANTILE_DRAWS, 1)
+        self.count = 0
+        self.sums = np.zeros(self.denominators.shape)
+        self.squares = np.zeros(self.denominators.shape)
+        self.positive = np.zeros(self.denominators.shape)
+        self.subset: list[np.ndarray] = []
+
+    def add(self, effect: np.ndarray) -> None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = effect[:, self.columns] / self.denominators
+        self.sums += value
+        self.squares += value**2
+        self.positive += value > 0
+        if self.count % self.every == 0:
+            self.subset.append(value.astype(np.float32))
+        self.count += 1
+
+    def table(self, fit: HBMMMFit, channels: tuple[str, ...]) -> pd.DataFrame:
+        mean = self.sums / self.count
+        sd = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0.0))
+        level = fit.config.interval_level
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        lower, upper = np.quantile(np.stack(self.subset), tails, axis=0) if len(channels) else (mean, mean)
+        frames = []
+        for e, estimand in enumerate(self.estimands):
+            for c, channel in enumerate(channels):
+                j = e * len(channels) + c
+                frames.append(
+                    pd.DataFrame(
+                        {"consumer_id": fit.consumer_ids}
+                        | _row(fit, channel, estimand)
+                        | {
+                            "mean": mean[:, j],
+                            "standard_deviation": sd[:, j],
+                            "interval_lower": lower[:, j].astype(float),
+                            "interval_upper": upper[:, j].astype(float),
+                            "probability_positive": self.positive[:, j] / self.count,
+                            "not_identified_reason": None,
+                            "r_hat": np.nan,
+                            "ess": np.nan,
+                            "k_hat": np.nan,
+                            "error_ratio": np.nan,
+                            "learned_share": fit.learned_share[:, c + 1],
+                        }
+                    )
+                )
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -1,0 +1,78 @@
+"""What an effect needs of the panel rows: per consumer and channel, weights on the two exposure coefficients.
+
+With b_x, b_l the coefficients of x and log1p(x) of one consumer and channel (money per raw unit), every estimand is
+    ( sum_i weight_x b_x + weight_l b_l ) / sum_i denominator
+because own means and characteristics are held at their observed values:
+    slope, panel_rows         sum over rows of f(x + 1) - f(x), per row
+    slope, exposure_weighted  the same, rows weighted by x, per exposure
+    att_exposed               sum over rows of f(x) - f(0), per exposed row
+    contribution              sum over rows of f(x) - f(0)
+where f(x) = b_x x + b_l log1p(x).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.errors import PanelError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimand:
+    """Weights of one estimand, each (N, C); denominator None for totals."""
+
+    name: str
+    exposure_distribution: str
+    unit: str
+    weight_x: np.ndarray
+    weight_log1p: np.ndarray
+    denominator: np.ndarray | None
+
+
+def estimands_of(panel: Any, consumer_ids: np.ndarray, channels: tuple[str, ...]) -> tuple[Estimand, ...]:
+    """The four estimands over a panel's rows, consumers and channels in the given order.
+
+    Raises PanelError when the panel lacks a consumer or a channel of the fit.
+    """
+    number = {c: i for i, c in enumerate(consumer_ids.tolist())}
+    row = np.array([number.get(c, -1) for c in np.asarray(panel.consumer_ids, dtype=object).tolist()])
+    index = row[np.asarray(panel.consumer_index)]
+    known = index >= 0
+    if len(np.unique(index[known])) != len(consumer_ids):
+        raise PanelError(
+            "the panel lacks consumers of the fit; compute effects on the panel the model was fitted on."
+        )
+    position = {c: i for i, c in enumerate(panel.channel_ids)}
+    lacking = [c for c in channels if c not in position]
+    if lacking:
+        raise PanelError(
+            f"the panel lacks the channels {lacking} of the fit; use the panel it was fitted on."
+        )
+    x = np.asarray(panel.exposures, dtype=float)[known][:, [position[c] for c in channels]]
+    index = index[known]
+    step = np.log1p(x + 1.0) - np.log1p(x)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        columns = [np.bincount(index, weights=v, minlength=len(consumer_ids)) for v in values.T]
+        return np.column_stack(columns) if columns else np.zeros((len(consumer_ids), 0))
+
+    rows = total(np.ones_like(x))
+    exposures, exposures_log1p, exposed = total(x), total(np.log1p(x)), total((x > 0).astype(float))
+    currency = str(panel.currency_code)
+    per_exposure = f"{currency} per exposure"
+    return (
+        Estimand("slope", "panel_rows", per_exposure, rows, total(step), rows),
+        Estimand("slope", "exposure_weighted", per_exposure, exposures, total(x * step), exposures),
+        Estimand(
+            "att_exposed",
+            "exposed_rows",
+            f"{currency} per exposed consumer-period",
+            exposures,
+            exposures_log1p,
+            exposed,
+        ),
+        Estimand("contribution", "panel_rows", currency, exposures, exposures_log1p, None),
+    )
