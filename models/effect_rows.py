@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-KPI = "gmv_net_amount"
+KPI = "gmv_net"
 
 
 def effect_row(

@@ -2,8 +2,9 @@
 
     y_it = a + sum_c b_c x_ict (+ characteristics, market, period and market covariates) + e_it
 
-`slope` is b_c. Targeted channels reach people who buy anyway, and characteristics do not carry that wish, so
-b_c is too high with and without them; it is published beside the model only to show by how much.
+`slope` is b_c, `contribution` b_c times all exposures. Targeted channels reach people who buy anyway, and
+characteristics do not carry that wish, so b_c is too high with and without them; it is published beside the
+model only to show by how much.
 Standard errors are clustered by consumer: the intervals fail for their centre, not for their width.
 """
 
@@ -46,7 +47,7 @@ def pooled_ols_effects(
     standard_errors = np.sqrt(np.diag(covariance).clip(min=0.0))
 
     method = "pooled_ols_covariates" if with_covariates else "pooled_ols"
-    means = panel.exposures.mean(axis=0)
+    totals = panel.exposures.sum(axis=0)
     rows = []
     for c in range(channels):
         varies = np.ptp(panel.exposures[:, c]) > 0
@@ -55,7 +56,7 @@ def pooled_ols_effects(
         reason = None if varies else "exposure does not vary"
         for estimand, factor, unit in (
             ("slope", 1.0, f"{panel.currency_code} per exposure"),
-            ("contribution", means[c], f"{panel.currency_code} per consumer-period"),
+            ("contribution", totals[c], panel.currency_code),
         ):
             row = effect_row(
                 panel.channel_ids[c],

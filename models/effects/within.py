@@ -13,7 +13,7 @@ Unbiased under strict exogeneity only: exposures may follow who the consumer is,
 Estimands (design section 4), averaged over the panel's rows with own means held as observed:
     slope         E[Y(x + 1) - Y(x)], over all rows or weighted by exposures
     att_exposed   E[Y(x) - Y(0) given x > 0]
-    contribution  E[Y(x) - Y(0)], mean per row
+    contribution  E[Y(x) - Y(0)], sum over rows
 """
 
 from __future__ import annotations
@@ -249,9 +249,9 @@ def _estimand_weights(
         ("slope", "exposure_weighted", f"{money} per exposure", weights(one, ones, x)),
         (
             "att_exposed",
-            "panel_rows",
+            "exposed_rows",
             f"{money} per exposed consumer-period",
             weights(x, np.log1p(x), (x > 0).astype(float)),
         ),
-        ("contribution", "panel_rows", f"{money} per consumer-period", weights(x, np.log1p(x), one)),
+        ("contribution", "panel_rows", money, len(x) * weights(x, np.log1p(x), one)),
     ]

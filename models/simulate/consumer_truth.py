@@ -3,8 +3,8 @@
 Estimands (glossary), per panel row, with own means and characteristics held as they are:
 
     slope         E[Y(x + 1)] - E[Y(x)]            mean over rows, or weighted by exposures x
-    contribution  E[Y(x)] - E[Y(0)]                mean over rows ('panel_rows'), and their sum ('panel_total')
     att_exposed   E[Y(x)] - E[Y(0)] given x > 0    mean over exposed rows
+    contribution  E[Y(x)] - E[Y(0)]                sum over rows
 
 Expectations are closed forms, not simulated outcomes. Dollars of net GMV.
 """
@@ -40,11 +40,6 @@ def build_truth(world: ConsumerWorld) -> dict[str, pd.DataFrame]:
     everyone = np.zeros(len(who), dtype=np.int64)
     names = config.channel_ids
     channel = _effects(everyone, ("all",), "group", names, exposures, added, removed).drop(columns="group")
-    total = channel.query("estimand == 'contribution'").assign(
-        exposure_distribution="panel_total", unit="USD"
-    )
-    total["value"] *= len(who)
-    channel = pd.concat([channel, total], ignore_index=True)
     if config.outcome == "log1p":
         channel = pd.concat([channel, _log_slopes(world, who)], ignore_index=True)
     market, market_ids = pd.factorize(frame["market_id"].to_numpy(dtype=object), sort=True)
@@ -110,7 +105,7 @@ def _effects(
     added: np.ndarray,
     removed: np.ndarray,
 ) -> pd.DataFrame:
-    """Group means of the row effects; a value is NaN where no row (or no exposed row) defines it."""
+    """Group means (contribution: sums) of the row effects; NaN where no (exposed) row defines a value."""
     size = len(labels)
 
     def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -123,8 +118,13 @@ def _effects(
     kinds = [
         ("slope", "panel_rows", "USD per exposure", mean(added, ones)),
         ("slope", "exposure_weighted", "USD per exposure", mean(added, exposures)),
-        ("att_exposed", "panel_rows", "USD per exposed consumer-period", mean(removed, exposed)),
-        ("contribution", "panel_rows", "USD per consumer-period", mean(removed, ones)),
+        ("att_exposed", "exposed_rows", "USD per exposed consumer-period", mean(removed, exposed)),
+        (
+            "contribution",
+            "panel_rows",
+            "USD",
+            mean(removed, ones) * np.bincount(group, minlength=size)[:, None],
+        ),
     ]
     parts = [
         pd.DataFrame(

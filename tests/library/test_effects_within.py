@@ -89,7 +89,7 @@ def test_a_channel_without_variation_has_a_reason_and_no_number(small: ConsumerP
 
 
 def test_estimands_of_a_noiseless_linear_panel_are_exact(small: ConsumerPanel):
-    """y = consumer + period + 2 tv: slope 2; ATT and contribution are 2 x mean exposures."""
+    """y = consumer + period + 2 tv: slope 2; ATT is 2 x mean exposures of the exposed, contribution 2 x all."""
     tv = small.channel_ids.tolist().index("tv")
     x = small.exposures[:, tv]
     gmv = 100.0 * small.consumer_index + 7.0 * small.period_index + 2.0 * x
@@ -97,8 +97,8 @@ def test_estimands_of_a_noiseless_linear_panel_are_exact(small: ConsumerPanel):
     value = within_effects(panel).set_index(["channel_id", "estimand", "exposure_distribution"])["mean"]
     assert value["tv", "slope", "panel_rows"] == pytest.approx(2.0, rel=1e-5)
     assert value["tv", "slope", "exposure_weighted"] == pytest.approx(2.0, rel=1e-5)
-    assert value["tv", "att_exposed", "panel_rows"] == pytest.approx(2.0 * x[x > 0].mean(), rel=1e-5)
-    assert value["tv", "contribution", "panel_rows"] == pytest.approx(2.0 * x.mean(), rel=1e-5)
+    assert value["tv", "att_exposed", "exposed_rows"] == pytest.approx(2.0 * x[x > 0].mean(), rel=1e-5)
+    assert value["tv", "contribution", "panel_rows"] == pytest.approx(2.0 * x.sum(), rel=1e-5)
     assert value["email", "slope", "panel_rows"] == pytest.approx(0.0, abs=1e-5)
 
 
