@@ -135,7 +135,7 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
         for name in _EFFECT_KEYS:
             effects = tables.get(name)
             if effects is not None:
-                effects = _completed(effects, name, declared, spend, status.counts, reasons)
+                effects = _completed(effects, name, declared, spend, reasons)
                 effects["data_version"] = status.data_version
                 effects["model_version"] = family_status["facts"].get("model_version")
                 effects = _with_champion_rows(effects, refresh, name, family)
@@ -176,7 +176,6 @@ def _completed(
     name: str,
     declared: list[str],
     spend: dict[str, float | None],
-    counts: dict[str, Any],
     reasons: dict[str, str | None],
 ) -> "pd.DataFrame":
     """Identification marks; in the table by channel also ROAS and the channels that nobody was exposed to."""
@@ -185,8 +184,7 @@ def _completed(
     marked = mark_identified(effects, reasons)
     if name != "channel_effects":
         return marked
-    per_row = {channel: amount and amount / counts["panel_rows_count"] for channel, amount in spend.items()}
-    parts = [marked, roas_rows(marked, per_row), unexposed_rows(marked, declared)]
+    parts = [marked, roas_rows(marked, spend), unexposed_rows(marked, declared)]
     return pd.concat([part.astype(object) for part in parts if not part.empty], ignore_index=True)
 
 

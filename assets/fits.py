@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
     from models.hbmmm.fit import HBMMMFit
 
 SERVING_CODE = Path(__file__).with_name("serving") / "hbmmm_pyfunc.py"
+#: In the order of models.hbmmm.effects.EffectTables.
 EFFECT_TABLES = (
     "channel_effects",
     "market_channel_effects",
     "segment_channel_effects",
     "consumer_channel_effects",
 )
+
+
+@dataclass(frozen=True)
+class FitResults:
+    """Effect tables by artefact name, and PNG pictures by name."""
+
+    tables: "dict[str, pd.DataFrame]"
+    figures: dict[str, bytes]
 
 
 def fit_facts(fit: "HBMMMFit") -> dict[str, Any]:
@@ -81,42 +91,56 @@ def log_estimates(
         log_figures(mlflow, figures)
 
 
-def effect_tables(folder: Path, fit: "HBMMMFit", refresh: Refresh) -> "dict[str, pd.DataFrame]":
-    """Effects of a fit over the panel, computed once and kept with the fit."""
+def fit_results(folder: Path, fit: "HBMMMFit", refresh: Refresh) -> "FitResults":
+    """Effect tables and pictures of a fit over its panel: computed once, then read from the folder of the fit."""
     from assets.status import read_parquet
-    from models.hbmmm.effects import compute_effects
     from orchestration.resources.artefacts import write_frame
 
     cached = folder / "effects"
     if not (cached / "complete.json").exists():
         shutil.rmtree(cached, ignore_errors=True)
-        computed = compute_effects(fit, refresh.read_panel())
-        tables = {
-            name: getattr(computed, name.removesuffix("_channel_effects").removesuffix("_effects"))
-            for name in EFFECT_TABLES
-        }
+        tables, figures = _compute(fit, refresh)
         for name, table in tables.items():
             write_frame(cached / f"{name}.parquet", table)
-        (cached / "complete.json").write_text(json.dumps({"tables": sorted(tables)}), encoding="utf-8")
-    return {
-        name: read_parquet(cached / f"{name}.parquet", "run hbmmm_estimates again") for name in EFFECT_TABLES
-    }
+        for name, png in figures.items():
+            (cached / f"{name}.png").write_bytes(png)
+        (cached / "complete.json").write_text(json.dumps({"figures": sorted(figures)}), encoding="utf-8")
+    names = json.loads((cached / "complete.json").read_text(encoding="utf-8"))["figures"]
+    return FitResults(
+        tables={name: read_parquet(cached / f"{name}.parquet", "run it again") for name in EFFECT_TABLES},
+        figures={name: (cached / f"{name}.png").read_bytes() for name in names},
+    )
 
 
-def fit_figures(fit: "HBMMMFit", effects: "pd.DataFrame", refresh: Refresh) -> dict[str, bytes]:
-    """PNG pictures: posterior densities of the channel slopes, ranks of the chains, forest of the effects."""
+def _compute(fit: "HBMMMFit", refresh: Refresh) -> "tuple[dict[str, pd.DataFrame], dict[str, bytes]]":
+    import numpy as np
+
     from models.figures.effects import effects_forest
     from models.figures.posterior import posterior_densities, rank_plot
+    from models.hbmmm.effects import compute_effects
 
+    effects = compute_effects(fit, refresh.read_panel())
+    by_level = (effects.channel, effects.market, effects.segment, effects.consumer)
+    tables = dict(zip(EFFECT_TABLES, by_level, strict=True))
+    shown = effects.channel.reset_index(drop=True).head(len(effects.channel_draws))
+    shown = shown[(shown["estimand"] == "slope") & (shown["exposure_distribution"] == "panel_rows")]
+    slopes = {}
+    for row in shown.itertuples():
+        draws = effects.channel_draws[row.Index]
+        stretch = max(1.0, row.error_ratio) if np.isfinite(row.error_ratio) else 1.0
+        slopes[str(row.channel_id)] = row.mean + (draws - row.mean) * stretch
+    worst = fit.diagnostics.sort_values("r_hat", ascending=False).index[:8]
+    ranked = {fit.parameter_names[index]: fit.draws[0, :, :, index] for index in worst}
     unit = f"{refresh.currency_code or 'money'} per exposure"
-    shown = effects[effects["exposure_distribution"] == "panel_rows"].assign(is_identified=True)
-    return {
-        "slope_densities": posterior_densities(
-            slopes, refresh.settings.interval_level, unit, "Channel slopes"
+    level = refresh.settings.interval_level
+    figures = {
+        "slope_densities": posterior_densities(slopes, level, unit, "Slopes by channel"),
+        "chain_ranks": rank_plot(
+            ranked, "Ranks of the chains' draws, worst R-hat first (flat where they agree)"
         ),
-        "chain_ranks": rank_plot(slopes, "Ranks of the chains' draws (flat where they agree)"),
-        "slope_forest": effects_forest(shown, "slope"),
+        "slope_forest": effects_forest(shown.assign(is_identified=True), "slope"),
     }
+    return tables, figures
 
 
 def _dataset(mlflow: Any, refresh: Refresh, panel: PanelStatus) -> Any:

@@ -19,7 +19,7 @@ import dagster as dg
 
 from assets import keys
 from assets.checks import CONVERGED, NOT_EVALUATED, all_of, check_result, markdown, outcome_of, picture
-from assets.fits import effect_tables, fit_facts, fit_figures, log_estimates, register_fit
+from assets.fits import fit_facts, fit_results, log_estimates, register_fit
 from assets.registry import GateThresholds
 from assets.status import (
     EVALUATED,
@@ -111,14 +111,12 @@ def hbmmm_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return dg.MaterializeResult(metadata={"status": pointer["status"], "reason": pointer["reason"]})
     folder = refresh.artefacts_dir / "fits" / "hbmmm" / pointer["folder"]
     fit = _load_fit(folder)
-    tables = effect_tables(folder, fit, refresh)
-    figures = fit_figures(fit, tables["channel_effects"], refresh)
+    results = fit_results(folder, fit, refresh)
+    tables, figures = results.tables, results.figures
     facts = pointer["facts"] | {name: pointer[name] for name in ("model_version", "run_id")}
     write_family(refresh, keys.FAMILY_HBMMM, EVALUATED, None, tables, **facts)
     if not pointer["is_reused"]:
         log_estimates(refresh, pointer["run_id"], tables, figures)
-    for name, png in figures.items():
-        _write_bytes(refresh.folder("estimates") / keys.FAMILY_HBMMM / f"{name}.png", png)
     shown = [
         "channel_id",
         "estimand",
@@ -248,11 +246,6 @@ def _load_fit(folder: Path) -> "HBMMMFit":
 def _peak_memory_mib() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:

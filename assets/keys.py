@@ -100,7 +100,7 @@ FAMILY_PLACEBO = "placebo"
 FAMILY_OVERLAP = "overlap"
 CONSUMER_FAMILIES = (FAMILY_HBMMM, FAMILY_WITHIN, FAMILY_PLACEBO, FAMILY_OVERLAP)
 
-MODEL_HBMMM = "hbmmm"
+#: Name of the registered model, and model_name of its effect rows.
 REGISTERED_HBMMM = "mediamix-hbmmm"
 
 #: One writer, one opener: every step that opens warehouse.duckdb waits in this pool of size 1.

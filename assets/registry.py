@@ -136,14 +136,14 @@ def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
         reason = f"{status['status']}: {status['reason']}"
     if decision == PROMOTED:
         tracking.set_alias(keys.REGISTERED_HBMMM, CHAMPION, str(champion))
-    identity = {"model_name": keys.MODEL_HBMMM, "model_version": challenger}
+    identity = {"model_name": keys.REGISTERED_HBMMM, "model_version": challenger}
     checks = pd.DataFrame([identity | row for row in rows])
     champions = pd.DataFrame(
         [identity | {"model_version": champion, "decision": decision, "decided_reason": reason}]
     )
     as_of, folder = refresh.as_of_date, refresh.artefacts_dir
-    write_artefact(folder, "gate_checks", keys.MODEL_HBMMM, as_of, checks)
-    write_artefact(folder, "champions", keys.MODEL_HBMMM, as_of, champions)
+    write_artefact(folder, "gate_checks", keys.FAMILY_HBMMM, as_of, checks)
+    write_artefact(folder, "champions", keys.FAMILY_HBMMM, as_of, champions)
     _log_decision(tracking, status["facts"].get("run_id"), checks, decision, reason)
     context.log.info(f"{decision}: {reason}")
     passed = decision != NO_CHAMPION and champion == challenger

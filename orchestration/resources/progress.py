@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is: ``share`` in [0, 1] of ``text``, since ``started_at`` (seconds since the epoch)."""
+    """How far a step is: ``share`` in [0, 1] of the whole step, now at ``text``. Times in seconds since the epoch."""
 
     step: str
     text: str
@@ -19,11 +19,11 @@ class Progress:
     updated_at: float
 
     def describe(self) -> str:
-        """``draws 45 %, about 20 s left``."""
+        """``45 %, about 20 s left: data set 1 of 5: draws``."""
         share = min(max(self.share, 0.0), 1.0)
         elapsed = self.updated_at - self.started_at
         left = f", about {_seconds(elapsed * (1 - share) / share)} left" if 0.02 < share < 1 else ""
-        return f"{self.text} {100 * share:.0f} %{left}"
+        return f"{100 * share:.0f} %{left}: {self.text}"
 
 
 def progress_dir(home: Path) -> Path:
@@ -32,20 +32,22 @@ def progress_dir(home: Path) -> Path:
 
 
 def progress_writer(home: Path, step: str, every_seconds: float = 1.0) -> Callable[[str, float], None]:
-    """A callable ``(text, share)`` that records progress, at most once in ``every_seconds`` for one text."""
+    """A callable ``(text, share)`` that records progress, at most once in ``every_seconds`` for one text.
+
+    ``share`` counts over the whole step, so that the time left can be told from it.
+    """
     path = progress_dir(home) / f"{step}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    begun: dict[str, float] = {}
+    begun = time.time()
     last = ("", 0.0)
 
     def write(text: str, share: float) -> None:
         nonlocal last
         now = time.time()
-        begun.setdefault(text, now)
         if text == last[0] and now - last[1] < every_seconds and share < 1:
             return
         last = (text, now)
-        record = Progress(step, text, float(share), begun[text], now)
+        record = Progress(step, text, float(share), begun, now)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(vars(record)), encoding="utf-8")
         temporary.replace(path)

@@ -139,7 +139,7 @@ def test_progress_is_read_back_and_estimates_the_time_left(tmp_path, monkeypatch
     clock[0] += 10
     write("draws", 0.25)
     (record,) = read_progress(tmp_path, since=1001)
-    assert record.describe() == "draws 25 %, about 30 s left"
+    assert record.describe() == "25 %, about 30 s left: draws"
     assert read_progress(tmp_path, since=2000) == []
     (tmp_path / "dagster" / "progress" / "torn.json").write_text("{")
     assert len(read_progress(tmp_path, since=0)) == 1
