@@ -30,11 +30,13 @@ with landed as (
 
 ),
 
-duplicate_keys as (
+-- A hash of the key finds the few rows that may be duplicates at two thirds of the time of the key itself (21 million
+-- promotions); the key then decides, so that a collision does no harm.
+repeated_hashes as (
 
-    select {{ key | join(', ') }}
+    select hash({{ key | join(', ') }}) as key_hash
     from landed
-    group by {{ key | join(', ') }}
+    group by key_hash
     having count(*) > 1
 
 ),
@@ -45,7 +47,7 @@ contested as (
         landed.*,
         row({{ content | join(', ') }}) as row_content
     from landed
-    inner join duplicate_keys using ({{ key | join(', ') }})
+    where hash({{ key | join(', ') }}) in (select repeated_hashes.key_hash from repeated_hashes)
 
 ),
 

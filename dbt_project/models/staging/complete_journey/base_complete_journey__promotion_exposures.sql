@@ -14,7 +14,7 @@ homes as (
 
 ),
 
-own_products as (
+own_lines as (
 
     select distinct
         household_id,
@@ -26,18 +26,29 @@ own_products as (
 
 ),
 
-final as (
+-- Joined first, and kept: promotions with all households of a store would be hundreds of millions of rows.
+own_products as materialized (
 
     select
         homes.household_id,
+        homes.home_store_id,
+        own_lines.product_id
+    from own_lines
+    inner join homes on own_lines.household_id = homes.household_id
+
+),
+
+final as (
+
+    select
+        own_products.household_id,
         promotions.week_start_date,
         count(*) filter (where promotions.is_in_mailer) as mailer_products_count,
         count(*) filter (where promotions.is_on_display) as display_products_count
     from promotions
-    inner join homes on promotions.store_id = homes.home_store_id
     inner join own_products
-        on homes.household_id = own_products.household_id and promotions.product_id = own_products.product_id
-    group by homes.household_id, promotions.week_start_date
+        on promotions.store_id = own_products.home_store_id and promotions.product_id = own_products.product_id
+    group by own_products.household_id, promotions.week_start_date
 
 )
 

@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- One row per advertised product, home store and week of the window: was it in the mailer, was it on display.
--- Stores that are nobody's home reach no consumer's exposure and are left out here.
+-- Stores that are nobody's home reach no consumer's exposure and are left out. A table: its two readers together took
+-- 12 s of CPU from a view over the landed file and 7 s from a table, writing it included.
 with promotions as (
 
     {{ complete_journey_reference_rows('promotions') }}

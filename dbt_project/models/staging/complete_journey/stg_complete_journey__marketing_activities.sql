@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- Store promotions per market and period: advertised products per home store (a mean over the pool of small stores)
 -- and week, summed over the weeks that begin in the period. Nothing here has a known spend.
 with promotions as (
