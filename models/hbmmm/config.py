@@ -14,9 +14,9 @@ from typing import Any, Literal
 class HBMMMConfig:
     """Everything a fit depends on besides the data.
 
-    chains, tune, draws: NUTS chains, warm-up draws (step size only: the metric is the Laplace covariance)
-        and kept draws a chain, for each completed data set.
-    target_accept: acceptance NUTS tunes its step size to, in (0, 1).
+    chains, draws: NUTS chains and kept draws a chain, for each completed data set.
+    tune: draws of the pilot chain that a step size is judged on (the metric is the Laplace covariance, and fixed).
+    target_accept: mean acceptance a step size must reach there, in (0, 1).
     seed: seed of sampler, imputation and consumer draws.
     imputations_count: completed data sets when characteristics are missing; one fit is done when none are.
     imputation_rounds: sweeps of the chained imputation.
@@ -35,9 +35,9 @@ class HBMMMConfig:
     """
 
     chains: int = 4
-    tune: int = 200
+    tune: int = 50
     draws: int = 500
-    target_accept: float = 0.65
+    target_accept: float = 0.6
     seed: int = 20261121
     imputations_count: int = 5
     imputation_rounds: int = 10

@@ -24,10 +24,20 @@ def rank_normalise(draws: np.ndarray) -> np.ndarray:
 
 
 def r_hat(draws: np.ndarray) -> np.ndarray:
-    """Larger of bulk and tail (folded) split R-hat, (d,), of draws (chain, draw, d)."""
-    split = split_chains(draws)
-    folded = np.abs(split - np.median(split, axis=(0, 1)))
-    return np.maximum(_plain_r_hat(rank_normalise(split)), _plain_r_hat(rank_normalise(folded)))
+    """Larger of bulk and tail (folded) split R-hat, (d,), of draws (imputation, chain, draw, d).
+
+    Chains are compared within a completed data set only; variances between and within chains are averaged over
+    the data sets before the ratio is taken, so that one data set whose chains disagree still shows.
+    """
+    bulk, tail = [], []
+    for one in draws:
+        split = split_chains(one)
+        bulk.append(_variances(rank_normalise(split)))
+        tail.append(_variances(rank_normalise(np.abs(split - np.median(split, axis=(0, 1))))))
+    n = draws.shape[2] // 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = [between / within for between, within in (np.mean(bulk, axis=0), np.mean(tail, axis=0))]
+    return np.sqrt((np.maximum(*ratios) + n - 1) / n)
 
 
 def ess_bulk(draws: np.ndarray) -> np.ndarray:
@@ -42,12 +52,10 @@ def ess_tail(draws: np.ndarray) -> np.ndarray:
     return np.minimum(_ess((split <= low).astype(float)), _ess((split <= high).astype(float)))
 
 
-def _plain_r_hat(draws: np.ndarray) -> np.ndarray:
-    n = draws.shape[1]
-    within = draws.var(axis=1, ddof=1).mean(axis=0)
-    between = n * draws.mean(axis=1).var(axis=0, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sqrt((between / within + n - 1) / n)
+def _variances(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variance between chains (times their length) and within chains, each (d,)."""
+    between = draws.shape[1] * draws.mean(axis=1).var(axis=0, ddof=1)
+    return between, draws.var(axis=1, ddof=1).mean(axis=0)
 
 
 def _ess(draws: np.ndarray) -> np.ndarray:

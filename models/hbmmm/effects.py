@@ -147,7 +147,7 @@ def _population_table(
     positive = (flat > 0).mean(axis=0)
     chained = values.reshape(len(values), fit.config.chains, -1, totals.size)
     enough = chained.shape[2] >= 4
-    rhat = np.max([r_hat(v) for v in chained], axis=0) if enough else np.full(totals.size, np.nan)
+    rhat = r_hat(chained) if enough else np.full(totals.size, np.nan)
     ess = np.sum([ess_bulk(v) for v in chained], axis=0) if enough else np.full(totals.size, np.nan)
     channels = fit.design.modelled_channels
     rows = []

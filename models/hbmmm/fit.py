@@ -1,8 +1,8 @@
 """Fit the HBMMM: impute, sample each completed data set, pool, draw consumer effects.
 
 Pooling: draws of all completed data sets are put together as one mixture, which is what proper multiple imputation
-of a Bayesian model gives. R-hat is computed within each completed data set and the largest is reported (chains of
-different data sets must not agree); effective sample sizes are summed over them.
+of a Bayesian model gives. R-hat compares chains within a completed data set (chains of different data sets need not
+agree), its variances averaged over the data sets; effective sample sizes are summed over them.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def diagnose(draws: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
             "parameter": list(names),
             "mean": draws.mean(axis=(0, 1, 2)),
             "sd": draws.std(axis=(0, 1, 2)),
-            "r_hat": np.max([r_hat(d) for d in draws], axis=0),
+            "r_hat": r_hat(draws),
             "ess_bulk": np.sum([ess_bulk(d) for d in draws], axis=0),
             "ess_tail": np.sum([ess_tail(d) for d in draws], axis=0),
         }

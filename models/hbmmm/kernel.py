@@ -23,14 +23,14 @@ def forward(
     gram, outcome, inverse_s2, fixed, omega, features, segment_starts, market_columns,
     factor, residual, chol, cross, weighted, information, score,
 ):  # fmt: skip
-    """First pass: fills residual R'r (b,r,l), chol K (b,k,k,l), cross Y (b,k,r,l), weighted y (b,k,l), information A
-    (b,r,r,l) and score h (b,r,l); returns the sum of log det C.
+    """First pass: fills residual R'r (b,r,lane), chol K (b,k,k,lane), cross Y (b,k,r,lane), weighted y (b,k,lane), information A
+    (b,r,r,lane) and score h (b,r,lane); returns the sum of log det C.
 
-    gram (b,pD,r,l) = D'R, outcome (b,r,l) = R'y, inverse_s2 (b,l), fixed d (pD,), omega (q,), features (b,q,l):
+    gram (b,pD,r,lane) = D'R, outcome (b,r,lane) = R'y, inverse_s2 (b,lane), fixed d (pD,), omega (q,), features (b,q,lane):
     moderator values; segment_starts (s+1,): moderators of row column c are segment_starts[c] to [c+1], and the
     columns from s on have none.
     """
-    blocks, width, r, lanes = gram.shape
+    blocks, width, r, _ = gram.shape
     k = factor.shape[0]
     moderated = len(segment_starts) - 1
     log_det = 0.0
@@ -38,18 +38,18 @@ def forward(
     accumulator = np.empty(LANES)
     for b in range(blocks):
         for a in range(r):
-            for l in range(LANES):
-                residual[b, a, l] = outcome[b, a, l]
+            for lane in range(LANES):
+                residual[b, a, lane] = outcome[b, a, lane]
         for column in range(moderated):
-            for l in range(LANES):
-                coefficient[l] = fixed[column]
+            for lane in range(LANES):
+                coefficient[lane] = fixed[column]
             for q in range(segment_starts[column], segment_starts[column + 1]):
                 w = omega[q]
-                for l in range(LANES):
-                    coefficient[l] += w * features[b, q, l]
+                for lane in range(LANES):
+                    coefficient[lane] += w * features[b, q, lane]
             for a in range(r):
-                for l in range(LANES):
-                    residual[b, a, l] -= gram[b, column, a, l] * coefficient[l]
+                for lane in range(LANES):
+                    residual[b, a, lane] -= gram[b, column, a, lane] * coefficient[lane]
         if moderated < width:
             flat = residual[b].reshape(r * LANES)
             flat -= np.dot(fixed[moderated:], gram[b, moderated:].reshape(width - moderated, r * LANES))
@@ -64,93 +64,95 @@ def forward(
                     source = gram[b, market_columns[j]].reshape(r * LANES)
                     for t in range(r * LANES):
                         flat[t] += w * source[t]
-            for l in range(LANES):
-                accumulator[l] = 0.0
+            for lane in range(LANES):
+                accumulator[lane] = 0.0
             for j in range(i, k):
                 w = factor[j, i]
-                for l in range(LANES):
-                    accumulator[l] += w * residual[b, j, l]
-            for l in range(LANES):
-                weighted[b, i, l] = accumulator[l]
+                for lane in range(LANES):
+                    accumulator[lane] += w * residual[b, j, lane]
+            for lane in range(LANES):
+                weighted[b, i, lane] = accumulator[lane]
         # chol of C = I + (L'X'X) L / s2
         for i in range(k):
             for j in range(i + 1):
-                for l in range(LANES):
-                    accumulator[l] = 0.0
+                for lane in range(LANES):
+                    accumulator[lane] = 0.0
                 for c in range(j, k):
                     w = factor[c, j]
                     if w != 0.0:
-                        for l in range(LANES):
-                            accumulator[l] += w * cross[b, i, c, l]
-                for l in range(LANES):
-                    accumulator[l] *= inverse_s2[b, l]
+                        for lane in range(LANES):
+                            accumulator[lane] += w * cross[b, i, c, lane]
+                for lane in range(LANES):
+                    accumulator[lane] *= inverse_s2[b, lane]
                 for c in range(j):
-                    for l in range(LANES):
-                        accumulator[l] -= chol[b, i, c, l] * chol[b, j, c, l]
+                    for lane in range(LANES):
+                        accumulator[lane] -= chol[b, i, c, lane] * chol[b, j, c, lane]
                 if i == j:
-                    for l in range(LANES):
-                        chol[b, i, i, l] = np.sqrt(1.0 + accumulator[l])
+                    for lane in range(LANES):
+                        chol[b, i, i, lane] = np.sqrt(1.0 + accumulator[lane])
                 else:
-                    for l in range(LANES):
-                        chol[b, i, j, l] = accumulator[l] / chol[b, j, j, l]
+                    for lane in range(LANES):
+                        chol[b, i, j, lane] = accumulator[lane] / chol[b, j, j, lane]
         for i in range(k):
-            for l in range(LANES):
-                log_det += 2.0 * np.log(chol[b, i, i, l])
+            for lane in range(LANES):
+                log_det += 2.0 * np.log(chol[b, i, i, lane])
         # Y = K^-1 cross, y = K^-1 weighted
         for i in range(k):
             for j in range(i):
                 for a in range(r):
-                    for l in range(LANES):
-                        cross[b, i, a, l] -= chol[b, i, j, l] * cross[b, j, a, l]
-                for l in range(LANES):
-                    weighted[b, i, l] -= chol[b, i, j, l] * weighted[b, j, l]
-            for l in range(LANES):
-                accumulator[l] = 1.0 / chol[b, i, i, l]
+                    for lane in range(LANES):
+                        cross[b, i, a, lane] -= chol[b, i, j, lane] * cross[b, j, a, lane]
+                for lane in range(LANES):
+                    weighted[b, i, lane] -= chol[b, i, j, lane] * weighted[b, j, lane]
+            for lane in range(LANES):
+                accumulator[lane] = 1.0 / chol[b, i, i, lane]
             for a in range(r):
-                for l in range(LANES):
-                    cross[b, i, a, l] *= accumulator[l]
-            for l in range(LANES):
-                weighted[b, i, l] *= accumulator[l]
+                for lane in range(LANES):
+                    cross[b, i, a, lane] *= accumulator[lane]
+            for lane in range(LANES):
+                weighted[b, i, lane] *= accumulator[lane]
         for a in range(r):
             for c in range(a + 1):
-                for l in range(LANES):
-                    accumulator[l] = 0.0
+                for lane in range(LANES):
+                    accumulator[lane] = 0.0
                 for i in range(k):
-                    for l in range(LANES):
-                        accumulator[l] += cross[b, i, a, l] * cross[b, i, c, l]
-                for l in range(LANES):
-                    s = inverse_s2[b, l]
-                    information[b, a, c, l] = (gram[b, market_columns[a], c, l] - accumulator[l] * s) * s
+                    for lane in range(LANES):
+                        accumulator[lane] += cross[b, i, a, lane] * cross[b, i, c, lane]
+                for lane in range(LANES):
+                    s = inverse_s2[b, lane]
+                    information[b, a, c, lane] = (
+                        gram[b, market_columns[a], c, lane] - accumulator[lane] * s
+                    ) * s
                 if c < a:
-                    for l in range(LANES):
-                        information[b, c, a, l] = information[b, a, c, l]
-            for l in range(LANES):
-                accumulator[l] = 0.0
+                    for lane in range(LANES):
+                        information[b, c, a, lane] = information[b, a, c, lane]
+            for lane in range(LANES):
+                accumulator[lane] = 0.0
             for i in range(k):
-                for l in range(LANES):
-                    accumulator[l] += cross[b, i, a, l] * weighted[b, i, l]
-            for l in range(LANES):
-                s = inverse_s2[b, l]
-                score[b, a, l] = (residual[b, a, l] - accumulator[l] * s) * s
+                for lane in range(LANES):
+                    accumulator[lane] += cross[b, i, a, lane] * weighted[b, i, lane]
+            for lane in range(LANES):
+                s = inverse_s2[b, lane]
+                score[b, a, lane] = (residual[b, a, lane] - accumulator[lane] * s) * s
     return log_det
 
 
 @njit(error_model="numpy")
 def solve_markets(information, score, market, scale, mean, half, scale_gradient):
     """Integrates the market effects out: fills mean m (J,r), half Z (J,r,r) and the gradient in b (r,); returns
-    -1/2 sum log det M + 1/2 sum h'B M^-1 B h. market (b,l) is -1 in padding lanes."""
+    -1/2 sum log det M + 1/2 sum h'B M^-1 B h. market (b,lane) is -1 in padding lanes."""
     blocks, r, _, lanes = information.shape
     markets = mean.shape[0]
     total = np.zeros((markets, r, r))
     sums = np.zeros((markets, r))
     for b in range(blocks):
-        for l in range(lanes):
-            j = market[b, l]
+        for lane in range(lanes):
+            j = market[b, lane]
             if j >= 0:
                 for a in range(r):
-                    sums[j, a] += score[b, a, l]
+                    sums[j, a] += score[b, a, lane]
                     for c in range(a + 1):
-                        total[j, a, c] += information[b, a, c, l]
+                        total[j, a, c] += information[b, a, c, lane]
     value = 0.0
     k = np.empty((r, r))
     z = np.empty(r)
@@ -211,7 +213,7 @@ def backward(
 ):  # fmt: skip
     """Second pass: fills the gradients in d (pD,), omega (q,), S (k,k), s2 (strata,) without the parts that come
     from constants (model.py adds them), and quadratic (strata,) = sum of |y|^2 / s2^2."""
-    blocks, width, r, lanes = gram.shape
+    blocks, width, r, _ = gram.shape
     k = factor.shape[0]
     moderated = len(segment_starts) - 1
     plain = np.zeros(width - moderated)
@@ -231,89 +233,89 @@ def backward(
         s2_gradient[s] = 0.0
         quadratic[s] = 0.0
     for b in range(blocks):
-        for l in range(LANES):
-            j = max(market[b, l], 0)
+        for lane in range(LANES):
+            j = max(market[b, lane], 0)
             for a in range(r):
-                effect[a, l] = market_mean[j, a]
+                effect[a, lane] = market_mean[j, a]
                 for c in range(a, r):
-                    half[a, c, l] = market_half[j, a, c]
-        for l in range(LANES):
-            size[l] = -rows[b, l]
-            trace[l] = 0.0
+                    half[a, c, lane] = market_half[j, a, c]
+        for lane in range(LANES):
+            size[lane] = -rows[b, lane]
+            trace[lane] = 0.0
         for a in range(r):
-            for l in range(LANES):
-                row[l] = score[b, a, l]
+            for lane in range(LANES):
+                row[lane] = score[b, a, lane]
             for c in range(r):
-                for l in range(LANES):
-                    row[l] -= information[b, a, c, l] * effect[c, l]
-            for l in range(LANES):
-                rest[a, l] = row[l]
-                size[l] -= effect[a, l] * (score[b, a, l] + row[l])
+                for lane in range(LANES):
+                    row[lane] -= information[b, a, c, lane] * effect[c, lane]
+            for lane in range(LANES):
+                rest[a, lane] = row[lane]
+                size[lane] -= effect[a, lane] * (score[b, a, lane] + row[lane])
             for c in range(r):
-                for l in range(LANES):
-                    row[l] = 0.0
+                for lane in range(LANES):
+                    row[lane] = 0.0
                 for i in range(c + 1):
-                    for l in range(LANES):
-                        row[l] += information[b, a, i, l] * half[i, c, l]
-                for l in range(LANES):
-                    product[a, c, l] = row[l]
+                    for lane in range(LANES):
+                        row[lane] += information[b, a, i, lane] * half[i, c, lane]
+                for lane in range(LANES):
+                    product[a, c, lane] = row[lane]
                 if c >= a:
-                    for l in range(LANES):
-                        size[l] += half[a, c, l] * row[l]
+                    for lane in range(LANES):
+                        size[lane] += half[a, c, lane] * row[lane]
         for a in range(k):
             for c in range(a + 1):
-                for l in range(LANES):
-                    row[l] = rest[a, l] * rest[c, l] - information[b, a, c, l]
+                for lane in range(LANES):
+                    row[lane] = rest[a, lane] * rest[c, lane] - information[b, a, c, lane]
                 for i in range(r):
-                    for l in range(LANES):
-                        row[l] += product[a, i, l] * product[c, i, l]
+                    for lane in range(LANES):
+                        row[lane] += product[a, i, lane] * product[c, i, lane]
                 w = covariance[a, c] * (0.5 if a == c else 1.0)
-                for l in range(LANES):
-                    outer[a, c, l] += 0.5 * row[l]
-                    trace[l] += w * row[l]
-        for l in range(LANES):
+                for lane in range(LANES):
+                    outer[a, c, lane] += 0.5 * row[lane]
+                    trace[lane] += w * row[lane]
+        for lane in range(LANES):
             t = 0.0
             for i in range(k):
-                t += weighted[b, i, l] * weighted[b, i, l]
-            quadratic[stratum[b, l]] += t * inverse_s2[b, l] * inverse_s2[b, l]
-            s2_gradient[stratum[b, l]] += (0.5 * size[l] - trace[l]) * inverse_s2[b, l]
+                t += weighted[b, i, lane] * weighted[b, i, lane]
+            quadratic[stratum[b, lane]] += t * inverse_s2[b, lane] * inverse_s2[b, lane]
+            s2_gradient[stratum[b, lane]] += (0.5 * size[lane] - trace[lane]) * inverse_s2[b, lane]
         # posterior mean of the consumer effect: L K^-T (y - Y m) / s2, added to the market effect
         for i in range(k):
-            for l in range(LANES):
-                row[l] = weighted[b, i, l]
+            for lane in range(LANES):
+                row[lane] = weighted[b, i, lane]
             for a in range(r):
-                for l in range(LANES):
-                    row[l] -= cross[b, i, a, l] * effect[a, l]
-            for l in range(LANES):
-                solved[i, l] = row[l] * inverse_s2[b, l]
+                for lane in range(LANES):
+                    row[lane] -= cross[b, i, a, lane] * effect[a, lane]
+            for lane in range(LANES):
+                solved[i, lane] = row[lane] * inverse_s2[b, lane]
         for i in range(k - 1, -1, -1):
-            for l in range(LANES):
-                row[l] = solved[i, l]
+            for lane in range(LANES):
+                row[lane] = solved[i, lane]
             for j in range(i + 1, k):
-                for l in range(LANES):
-                    row[l] -= chol[b, j, i, l] * solved[j, l]
-            for l in range(LANES):
-                solved[i, l] = row[l] / chol[b, i, i, l]
+                for lane in range(LANES):
+                    row[lane] -= chol[b, j, i, lane] * solved[j, lane]
+            for lane in range(LANES):
+                solved[i, lane] = row[lane] / chol[b, i, i, lane]
         for a in range(k):
             for i in range(a + 1):
                 w = factor[a, i]
                 if w != 0.0:
-                    for l in range(LANES):
-                        effect[a, l] += w * solved[i, l]
+                    for lane in range(LANES):
+                        effect[a, lane] += w * solved[i, lane]
         for a in range(r):
-            for l in range(LANES):
-                effect[a, l] *= inverse_s2[b, l]
+            for lane in range(LANES):
+                effect[a, lane] *= inverse_s2[b, lane]
         for column in range(moderated):
-            for l in range(LANES):
-                row[l] = 0.0
+            for lane in range(LANES):
+                row[lane] = 0.0
             for a in range(r):
-                for l in range(LANES):
-                    row[l] += gram[b, column, a, l] * effect[a, l]
-            for l in range(LANES):
-                fixed_lanes[column, l] += row[l]
+                for lane in range(LANES):
+                    row[lane] += gram[b, column, a, lane] * effect[a, lane]
+            for lane in range(LANES):
+                fixed_lanes[column, lane] += row[lane]
             for q in range(segment_starts[column], segment_starts[column + 1]):
-                for l in range(LANES):
-                    omega_lanes[q, l] += features[b, q, l] * row[l]
+                for lane in range(LANES):
+                    omega_lanes[q, lane] += features[b, q, lane] * row[lane]
         if moderated < width:
             plain += np.dot(
                 gram[b, moderated:].reshape(width - moderated, r * LANES), effect.reshape(r * LANES)
@@ -335,48 +337,48 @@ def draw_consumers(
     inverse_s2, market, factor, chol, cross, weighted, market_draw, normal, mean, draw, learned
 ):
     """Exact draw of every consumer's effect given one global draw and its market's effect (studies/hbmmm.md section 2):
-    g = L K^-T ((y - Y m) / s2 + z). Fills mean (b,k,l), draw (b,k,l) and learned (b,k,l), the variances P_cc."""
+    g = L K^-T ((y - Y m) / s2 + z). Fills mean (b,k,lane), draw (b,k,lane) and learned (b,k,lane), the variances P_cc."""
     blocks, k, r, lanes = cross.shape
     solved = np.empty((k, lanes))
     noise = np.empty((k, lanes))
     spread = np.empty((k, lanes))
     for b in range(blocks):
         for i in range(k):
-            for l in range(lanes):
-                j = max(market[b, l], 0)
-                t = weighted[b, i, l]
+            for lane in range(lanes):
+                j = max(market[b, lane], 0)
+                t = weighted[b, i, lane]
                 for a in range(r):
-                    t -= cross[b, i, a, l] * market_draw[j, a]
-                solved[i, l] = t * inverse_s2[b, l]
-                noise[i, l] = normal[b, i, l]
+                    t -= cross[b, i, a, lane] * market_draw[j, a]
+                solved[i, lane] = t * inverse_s2[b, lane]
+                noise[i, lane] = normal[b, i, lane]
         for i in range(k - 1, -1, -1):
             for j in range(i + 1, k):
-                for l in range(lanes):
-                    solved[i, l] -= chol[b, j, i, l] * solved[j, l]
-                    noise[i, l] -= chol[b, j, i, l] * noise[j, l]
-            for l in range(lanes):
-                solved[i, l] /= chol[b, i, i, l]
-                noise[i, l] /= chol[b, i, i, l]
+                for lane in range(lanes):
+                    solved[i, lane] -= chol[b, j, i, lane] * solved[j, lane]
+                    noise[i, lane] -= chol[b, j, i, lane] * noise[j, lane]
+            for lane in range(lanes):
+                solved[i, lane] /= chol[b, i, i, lane]
+                noise[i, lane] /= chol[b, i, i, lane]
         for a in range(k):
-            for l in range(lanes):
-                mean[b, a, l] = 0.0
-                draw[b, a, l] = 0.0
+            for lane in range(lanes):
+                mean[b, a, lane] = 0.0
+                draw[b, a, lane] = 0.0
             for i in range(a + 1):
                 w = factor[a, i]
                 if w != 0.0:
-                    for l in range(lanes):
-                        mean[b, a, l] += w * solved[i, l]
-                        draw[b, a, l] += w * (solved[i, l] + noise[i, l])
+                    for lane in range(lanes):
+                        mean[b, a, lane] += w * solved[i, lane]
+                        draw[b, a, lane] += w * (solved[i, lane] + noise[i, lane])
         # P_aa = |K^-1 L' e_a|^2
         for a in range(k):
-            for l in range(lanes):
-                learned[b, a, l] = 0.0
+            for lane in range(lanes):
+                learned[b, a, lane] = 0.0
             for i in range(k):
-                for l in range(lanes):
-                    spread[i, l] = factor[a, i] if i <= a else 0.0
+                for lane in range(lanes):
+                    spread[i, lane] = factor[a, i] if i <= a else 0.0
                 for j in range(i):
-                    for l in range(lanes):
-                        spread[i, l] -= chol[b, i, j, l] * spread[j, l]
-                for l in range(lanes):
-                    spread[i, l] /= chol[b, i, i, l]
-                    learned[b, a, l] += spread[i, l] * spread[i, l]
+                    for lane in range(lanes):
+                        spread[i, lane] -= chol[b, i, j, lane] * spread[j, lane]
+                for lane in range(lanes):
+                    spread[i, lane] /= chol[b, i, i, lane]
+                    learned[b, a, lane] += spread[i, lane] * spread[i, lane]
