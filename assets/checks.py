@@ -61,15 +61,6 @@ def check_result(
     )
 
 
-def all_of(outcomes: dict[str, bool | None]) -> bool | None:
-    """True if all are; False if one is False; None if none failed but one was not evaluated, or there is
-    none."""
-    values = list(outcomes.values())
-    if False in values:
-        return False
-    return None if None in values or not values else True
-
-
 def markdown(frame: "pd.DataFrame", most_rows: int = 40) -> dg.MarkdownMetadataValue:
     """A table as Dagster metadata: at most ``most_rows`` rows, numbers to four digits."""
     shown = frame.head(most_rows)

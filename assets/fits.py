@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.fit import HBMMMFit
+    from models.panel import ConsumerPanel
 
 SERVING_CODE = Path(__file__).with_name("serving") / "hbmmm_pyfunc.py"
+SANITY_ROWS_MOST = 200_000
 #: In the order of models.hbmmm.effects.EffectTables.
 EFFECT_TABLES = (
     "channel_effects",
@@ -36,15 +38,39 @@ class FitResults:
 
 
 def fit_facts(fit: "HBMMMFit") -> dict[str, Any]:
-    """Numbers that the gate, MLflow and Dagster show."""
-    r_hat, ess = _finite(fit.diagnostics["r_hat"]), _finite(fit.diagnostics["ess_bulk"])
+    """Numbers that the gate, MLflow and Dagster show; None where a parameter has no finite diagnostic."""
     return {
-        "r_hat_max": max(r_hat, default=None),
-        "ess_min": min(ess, default=None),
+        "r_hat_max": _worst(fit.diagnostics["r_hat"], max),
+        "ess_min": _worst(fit.diagnostics["ess_bulk"], min),
+        "ess_tail_min": _worst(fit.diagnostics["ess_tail"], min),
         "divergences_count": int(fit.divergences_count),
         "parameters_count": len(fit.diagnostics),
         "consumers_count": len(fit.consumer_ids),
+        **{f"{name}_seconds": round(float(value), 1) for name, value in fit.seconds.items()},
     }
+
+
+def gmv_facts(fit: "HBMMMFit", panel: "ConsumerPanel") -> dict[str, float]:
+    """GMV that the fit expects over (an even sample of) the panel's rows, and the GMV observed in them."""
+    import numpy as np
+    import pandas as pd
+
+    from models.hbmmm.predict import predict_scenario
+
+    step = max(1, -(-panel.rows_count // SANITY_ROWS_MOST))
+    chosen = np.arange(0, panel.rows_count, step)
+    expected = 0.0
+    for rows in np.array_split(chosen, max(1, len(chosen) // 2000)):
+        scenario = pd.DataFrame(
+            {
+                **dict(zip(panel.covariate_names, panel.covariates[rows].T, strict=True)),
+                **dict(zip(panel.channel_ids, panel.exposures[rows].T, strict=True)),
+                "consumer_id": panel.consumer_ids[panel.consumer_index[rows]],
+                "market_id": panel.market_ids[panel.market_index[rows]],
+            }
+        )
+        expected += float(predict_scenario(fit, scenario)["mean"].sum())
+    return {"expected_gmv": expected, "observed_gmv": float(panel.gmv[chosen].sum())}
 
 
 def register_fit(
@@ -152,11 +178,12 @@ def _dataset(mlflow: Any, refresh: Refresh, panel: PanelStatus) -> Any:
     )
 
 
-def _finite(values: Any) -> list[float]:
-    import numpy as np
+def _worst(values: Any, choose: Any) -> float | None:
+    """The worst of finite values; None if one of them is not finite, or there is none."""
+    import math
 
-    array = np.asarray(values, dtype=float)
-    return [float(value) for value in array[np.isfinite(array)]]
+    numbers = [float(value) for value in values]
+    return choose(numbers) if numbers and all(map(math.isfinite, numbers)) else None
 
 
 def _is_number(value: Any) -> bool:

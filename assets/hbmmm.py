@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import keys
-from assets.checks import CONVERGED, NOT_EVALUATED, all_of, check_result, markdown, outcome_of, picture
-from assets.fits import fit_facts, fit_results, log_estimates, register_fit
-from assets.registry import GateThresholds
+from assets.checks import CONVERGED, NOT_EVALUATED, check_result, markdown, picture
+from assets.fits import fit_facts, fit_results, gmv_facts, log_estimates, register_fit
 from assets.status import (
     EVALUATED,
     Refresh,
@@ -31,6 +30,7 @@ from assets.status import (
 from assets.status import NOT_EVALUATED as STATUS_NOT_EVALUATED
 
 if TYPE_CHECKING:
+    from models.checks.base import CheckResult
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.fit import HBMMMFit
     from orchestration.resources.settings import Settings
@@ -84,14 +84,17 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
     pointer = complete | {"status": EVALUATED, "folder": folder.name, "is_reused": is_reused} | registered
     write_fit_pointer(refresh, pointer)
     facts = complete["facts"]
-    verdict = convergence_outcomes(facts, GateThresholds())
-    text = ", ".join(f"{name} {facts.get(name)}" for name in ("r_hat_max", "ess_min", "divergences_count"))
+    verdict = convergence_check(folder)
     yield dg.MaterializeResult(
         metadata={**facts, **registered, "fingerprint": fingerprint, "is_reused": is_reused},
         data_version=dg.DataVersion(fingerprint),
     )
     yield check_result(
-        CONVERGED, outcome_of(all_of(verdict)), text, severity=dg.AssetCheckSeverity.ERROR, **_flat(facts)
+        CONVERGED,
+        verdict.outcome,
+        verdict.text,
+        severity=dg.AssetCheckSeverity.ERROR,
+        parameters=markdown(verdict.table.sort_values("r_hat", ascending=False)),
     )
 
 
@@ -139,14 +142,17 @@ def hbmmm_config(settings: "Settings") -> "HBMMMConfig":
     """The model's configuration: its own defaults, and what the settings say."""
     from models.hbmmm.config import HBMMMConfig
 
+    chosen = {
+        "chains": settings.chains_count,
+        "tune": settings.tune_count,
+        "draws": settings.draws_count,
+        "target_accept": settings.target_accept,
+    }
     return HBMMMConfig(
-        chains=settings.chains_count,
-        tune=settings.tune_count,
-        draws=settings.draws_count,
-        target_accept=settings.target_accept,
         seed=settings.seed,
         imputations_count=settings.imputations_count,
         interval_level=settings.interval_level,
+        **{name: value for name, value in chosen.items() if value is not None},
     )
 
 
@@ -177,17 +183,13 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def convergence_outcomes(facts: Mapping[str, Any], thresholds: GateThresholds) -> dict[str, bool | None]:
-    """Three-valued verdict per diagnostic, with the bounds of the gate."""
-    from assets.registry import gate_table
+def convergence_check(folder: Path) -> "CheckResult":
+    """Check `converged` of a saved fit, parameter by parameter."""
+    from models.checks.convergence import check_convergence
 
-    rows = gate_table(facts, None, thresholds)
-    verdicts = {"passed": True, "failed": False}
-    return {
-        row["check_name"]: verdicts.get(row["outcome"])
-        for row in rows
-        if row["check_name"].startswith("convergence")
-    }
+    fit = _load_fit(folder)
+    table = fit.diagnostics.set_index("parameter")
+    return check_convergence(table["r_hat"].to_dict(), table["ess_bulk"].to_dict(), fit.divergences_count)
 
 
 def write_fit_pointer(refresh: Refresh, content: Mapping[str, Any]) -> Path:
@@ -225,11 +227,14 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     fit.save(temporary / "fit")
-    facts = fit_facts(fit) | {
-        "observed_gmv": float(panel.gmv.sum()),
-        "fit_seconds": round(time.monotonic() - begun, 1),
-        "peak_memory_mib": _peak_memory_mib(),
-    }
+    facts = (
+        fit_facts(fit)
+        | gmv_facts(fit, panel)
+        | {
+            "fit_seconds": round(time.monotonic() - begun, 1),
+            "peak_memory_mib": _peak_memory_mib(),
+        }
+    )
     write_json(
         temporary / _COMPLETE, {"fingerprint": fingerprint, "config": config.as_dict(), "facts": facts}
     )
@@ -246,7 +251,3 @@ def _load_fit(folder: Path) -> "HBMMMFit":
 def _peak_memory_mib() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
-
-
-def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if isinstance(value, int | float | str)}

@@ -29,7 +29,7 @@ class GateThresholds:
     r_hat_most: float = 1.01
     ess_least: float = 400.0
     divergences_most: float = 0.0
-    baseline_deviation_most: float = 0.02
+    baseline_deviation_most: float = 0.05
     quarantined_share_most: float = 0.10
 
 

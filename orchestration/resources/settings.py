@@ -37,6 +37,8 @@ SOURCE_DEFAULTS: dict[str, dict[str, str]] = {
 #: Periods before the first outcome period, and periods of future exposure in the lead placebo.
 PRE_PERIODS: dict[Period, int] = {"day": 28, "week": 12, "month": 3}
 LEAD_PERIODS: dict[Period, int] = {"day": 7, "week": 3, "month": 1}
+#: Sampler settings; None leaves them to the defaults of the model's own configuration.
+SAMPLER_FIELDS = ("chains_count", "tune_count", "draws_count", "target_accept")
 #: Market tables whose spacing tells the period, best first.
 PERIOD_TABLES = ("market_outcomes", "marketing_activities", "market_covariates", "mediators")
 
@@ -69,10 +71,10 @@ class Settings(BaseSettings):
     seed: int = Field(default=20261121, ge=0)
     imputations_count: int = Field(default=5, ge=1)
     interval_level: float = Field(default=0.95, gt=0, lt=1)
-    chains_count: int = Field(default=4, ge=1)
-    tune_count: int = Field(default=1000, ge=1)
-    draws_count: int = Field(default=1000, ge=1)
-    target_accept: float = Field(default=0.9, gt=0, lt=1)
+    chains_count: int | None = Field(default=None, ge=1)
+    tune_count: int | None = Field(default=None, ge=1)
+    draws_count: int | None = Field(default=None, ge=1)
+    target_accept: float | None = Field(default=None, gt=0, lt=1)
     simulated_consumers_count: int = Field(default=2000, ge=1)
     simulated_markets_count: int = Field(default=10, ge=1)
     simulated_periods_count: int = Field(default=24, ge=2)
@@ -197,7 +199,8 @@ class Settings(BaseSettings):
             if isinstance(value, str):
                 value = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:****@", value)
             elif value is None:
-                value = "(from the data)" if name != "id_key" else "(not set)"
+                own = {"id_key": "(not set)"} | dict.fromkeys(SAMPLER_FIELDS, "(the model's own)")
+                value = own.get(name, "(from the data)")
             lines.append(f"{name} = {value}")
         return lines
 
