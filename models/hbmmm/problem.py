@@ -15,6 +15,7 @@ from models.hbmmm import kernel
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design, feature_matrix
 from models.hbmmm.statistics import SufficientStatistics
+from models.hbmmm.strata import pooled_strata
 
 CHUNK = 1024
 
@@ -107,7 +108,7 @@ def build_problem(statistics: SufficientStatistics, design: Design, completed) -
     features = feature_matrix(design, consumer_row_means(statistics, design), completed)
     values = np.ascontiguousarray(features[:, moderators[:, 1]])
 
-    strata, stratum = np.unique(statistics.spend_stratum.astype(str), return_inverse=True)
+    strata, stratum = pooled_strata(statistics.spend_stratum, statistics.packed[:, -1])
     p = width + len(moderators)
     cross = np.zeros((len(strata), p, p))
     outcome = np.zeros((len(strata), p))
