@@ -51,10 +51,10 @@ class HBMMMConfig:
     prior_intercept_sd: float = 3.0
     prior_row_sd: float = 1.0
     prior_intercept_moderator_sd: float = 1.0
-    prior_slope_moderator_sd: float = 0.3
+    prior_slope_moderator_sd: float = 0.1
     prior_consumer_intercept_scale: float = 2.0
     prior_consumer_slope_scale: float = 0.3
-    prior_market_scale: float = 0.5
+    prior_market_scale: float = 0.3
     prior_log_noise_sd: float = 1.0
     robust_errors: bool = True
     worker_processes: int = 1

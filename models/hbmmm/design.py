@@ -2,8 +2,10 @@
 
     y_it = D_it (d + M_i omega) + X_it g_i + R_it m_j(i) + eps        (Ni et al. 2023, eq. 1-2, on the money scale)
 
-D are the row-level columns (intercept, x, log1p x, covariates, periods), X = [1, x] carries the consumer effects g,
-R = [X, covariates] the market effects m. M_i omega moves the coefficients of D's columns by consumer features:
+D are the row-level columns (intercept, x, log1p x, covariates, periods), all but the intercept less the consumer's own
+mean (problem.centred_gram), X = [1, x] carries the consumer effects g, R = [X, covariates] the market effects m, with
+the intercept independent of the slopes. The intercept is thus the consumer's level at its own mean exposures, on which
+characteristics and the Mundlak means are regressed. M_i omega moves the coefficients of D's columns by consumer features:
 the intercept by every feature (characteristics and Mundlak means), each exposure slope by the characteristics
 and by the channel's own mean exposure. A `Design` holds names and affine maps only, so that it can be stored and
 reused by a refresh without rescaling priors.
@@ -87,6 +89,11 @@ class Design:
     def modelled_channels(self) -> tuple[str, ...]:
         """Channels with an exposure in the panel, in design order: the slopes after the intercept."""
         return tuple(str(self.row_columns[c].channel_id) for c in self.slope_columns[1:])
+
+    @property
+    def moderated_count(self) -> int:
+        """Leading row columns with consumer-specific coefficients: intercept and all exposure columns."""
+        return sum(c.kind in ("intercept", "exposure", "exposure_log1p") for c in self.row_columns)
 
     def row_index(self, kind: str, channel_id: str) -> int | None:
         """Index in D of a channel's column of this kind, None if the model has none."""

@@ -40,6 +40,8 @@ class HBMMMFit:
 
     draws (imputation, chain, draw, d): global parameters, scaled, standard deviations positive; parameter_names (d,).
     prior_sd (d,): normal prior sd of each parameter (means are 0; half-normal for standard deviations).
+    market_index, stratum_index (N,): home market and noise stratum of each consumer.
+    row_means (N, pD): consumer means of the scaled row-level columns.
     completed: the completed characteristics, one frame per imputation, rows in the order of consumer_ids.
     market_draws (imputation, kept, J, r): market effects of the kept global draws; kept_index (kept,): which draws
         (chain * draws + draw) they belong to.
@@ -57,6 +59,7 @@ class HBMMMFit:
     consumer_ids: np.ndarray
     market_ids: np.ndarray
     market_index: np.ndarray
+    stratum_index: np.ndarray
     row_means: np.ndarray
     completed: tuple[pd.DataFrame, ...]
     kept_index: np.ndarray
@@ -153,6 +156,7 @@ def fit_hbmmm(
         consumer_ids=statistics.consumer_ids,
         market_ids=statistics.market_ids,
         market_index=statistics.market_index,
+        stratum_index=problem.by_consumer(problem.stratum),
         row_means=row_means,
         completed=tuple(completed),
         kept_index=kept_index,

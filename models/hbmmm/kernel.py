@@ -23,11 +23,11 @@ def forward(
     gram, outcome, inverse_s2, fixed, omega, features, segment_starts, market_columns,
     factor, residual, chol, cross, weighted, information, score,
 ):  # fmt: skip
-    """First pass: fills residual R'r (b,r,lane), chol K (b,k,k,lane), cross Y (b,k,r,lane), weighted y (b,k,lane), information A
-    (b,r,r,lane) and score h (b,r,lane); returns the sum of log det C.
+    """First pass over all consumers; returns the sum of log det C. Shapes leave out the last axis, LANES.
 
-    gram (b,pD,r,lane) = D'R, outcome (b,r,lane) = R'y, inverse_s2 (b,lane), fixed d (pD,), omega (q,), features (b,q,lane):
-    moderator values; segment_starts (s+1,): moderators of row column c are segment_starts[c] to [c+1], and the
+    Fills residual R'r (b,r), chol K (b,k,k), cross Y (b,k,r), weighted y (b,k), information A (b,r,r), score h (b,r).
+    gram (b,pD,r) = D'R, outcome (b,r) = R'y, inverse_s2 (b,), fixed d (pD,), omega (q,), features (b,q): moderator
+    values; segment_starts (s+1,): moderators of row column c are segment_starts[c] to [c+1], and the
     columns from s on have none.
     """
     blocks, width, r, _ = gram.shape
@@ -337,7 +337,7 @@ def draw_consumers(
     inverse_s2, market, factor, chol, cross, weighted, market_draw, normal, mean, draw, learned
 ):
     """Exact draw of every consumer's effect given one global draw and its market's effect (studies/hbmmm.md section 2):
-    g = L K^-T ((y - Y m) / s2 + z). Fills mean (b,k,lane), draw (b,k,lane) and learned (b,k,lane), the variances P_cc."""
+    g = L K^-T ((y - Y m) / s2 + z). Fills mean, draw and learned (b,k,LANES); learned holds the variances P_cc."""
     blocks, k, r, lanes = cross.shape
     solved = np.empty((k, lanes))
     noise = np.empty((k, lanes))

@@ -13,7 +13,7 @@ from scipy import linalg, sparse
 
 from models.hbmmm.consumers import mean_coefficients
 from models.hbmmm.laplace import consumer_parts, fixed_precision
-from models.hbmmm.problem import CHUNK, Problem
+from models.hbmmm.problem import CHUNK, Problem, centred_gram
 from models.hbmmm.statistics import SufficientStatistics
 
 
@@ -82,12 +82,11 @@ def error_variances(
 def _row_scores(statistics: SufficientStatistics, problem: Problem, parameters: np.ndarray) -> np.ndarray:
     """D_i' V_i^-1 (y_i - F_i beta - R_i m), (N, pD): D_i'(residual with every effect at its mean) / s2."""
     total = mean_coefficients(problem, parameters)
-    affine = problem.design.affine_map(len(statistics.columns))
     inverse = np.exp(-2.0 * parameters[: len(problem.strata)])[problem.by_consumer(problem.stratum)]
     out = np.empty(total.shape)
     for start in range(0, len(total), CHUNK):
         part = slice(start, start + CHUNK)
-        scaled = affine.T @ statistics.gram(part) @ affine
+        scaled = centred_gram(statistics, problem.design, part)
         fitted = (scaled[:, :-1, :-1] @ total[part][:, :, None])[:, :, 0]
         out[part] = scaled[:, :-1, -1] - fitted
     return out * inverse[:, None]

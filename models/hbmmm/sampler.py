@@ -74,7 +74,7 @@ def sample_posterior(
                     return pm.NUTS(
                         potential=QuadPotentialFull(laplace.covariance),
                         logp_dlogp_func=model.log_posterior,
-                        step_scale=step_size * len(root) ** 0.25,  # PyMC divides by this power of the dimension
+                        step_scale=step_size * len(root) ** 0.25,  # PyMC divides by it
                         adapt_step_size=False,
                         initial_point={"parameters": starts[0]},
                         rng=int(rng.integers(2**31 - 1)),
