@@ -84,7 +84,7 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
     pointer = complete | {"status": EVALUATED, "folder": folder.name, "is_reused": is_reused} | registered
     write_fit_pointer(refresh, pointer)
     facts = complete["facts"]
-    verdict = convergence_check(folder)
+    verdict = convergence_check(folder, settings)
     yield dg.MaterializeResult(
         metadata={**facts, **registered, "fingerprint": fingerprint, "is_reused": is_reused},
         data_version=dg.DataVersion(fingerprint),
@@ -183,13 +183,16 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def convergence_check(folder: Path) -> "CheckResult":
-    """Check `converged` of a saved fit, parameter by parameter."""
-    from models.checks.convergence import check_convergence
+def convergence_check(folder: Path, settings: "Settings") -> "CheckResult":
+    """Check `converged` of a saved fit, parameter by parameter, with the limits of the gate."""
+    from models.checks.convergence import ConvergenceThresholds, check_convergence
 
     fit = _load_fit(folder)
     table = fit.diagnostics.set_index("parameter")
-    return check_convergence(table["r_hat"].to_dict(), table["ess_bulk"].to_dict(), fit.divergences_count)
+    limits = ConvergenceThresholds(r_hat=settings.gate_r_hat_most, ess=settings.gate_ess_least)
+    return check_convergence(
+        table["r_hat"].to_dict(), table["ess_bulk"].to_dict(), fit.divergences_count, limits
+    )
 
 
 def write_fit_pointer(refresh: Refresh, content: Mapping[str, Any]) -> Path:

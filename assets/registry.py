@@ -17,6 +17,8 @@ from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_pa
 if TYPE_CHECKING:
     import pandas as pd
 
+    from orchestration.resources.settings import Settings
+
 PROMOTED, KEPT, NO_CHAMPION = "promoted", "kept", "no_champion"
 #: Reasons that say nothing about the quality of a delivery: rows left out by design, and files sent twice.
 HARMLESS_REASONS = ("accepted", "out_of_scope", "exact_duplicate")
@@ -31,6 +33,16 @@ class GateThresholds:
     divergences_most: float = 0.0
     baseline_deviation_most: float = 0.05
     quarantined_share_most: float = 0.10
+
+    @classmethod
+    def from_settings(cls, settings: "Settings") -> "GateThresholds":
+        """The thresholds of a deployment; divergences are never allowed."""
+        return cls(
+            r_hat_most=settings.gate_r_hat_most,
+            ess_least=settings.gate_ess_least,
+            baseline_deviation_most=settings.gate_baseline_deviation_most,
+            quarantined_share_most=settings.gate_quarantined_share_most,
+        )
 
 
 def gate_table(
@@ -130,7 +142,7 @@ def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
     tracking = Tracking.from_settings(refresh.settings)
     champion_before = tracking.alias_version(keys.REGISTERED_HBMMM, CHAMPION)
     challenger = status["facts"].get("model_version") if status["status"] == EVALUATED else None
-    rows = gate_table(status["facts"], _share(refresh), GateThresholds())
+    rows = gate_table(status["facts"], _share(refresh), GateThresholds.from_settings(refresh.settings))
     decision, champion, reason = decide(rows, challenger, champion_before)
     if challenger is None:
         reason = f"{status['status']}: {status['reason']}"

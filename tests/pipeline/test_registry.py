@@ -75,3 +75,9 @@ def test_quarantined_share_leaves_harmless_reasons_aside():
     )
     assert quarantined_share(quality) == pytest.approx(0.10)
     assert quarantined_share(quality.head(0)) is None
+
+
+def test_thresholds_are_the_defaults_of_the_settings(tmp_path):
+    from orchestration.resources.settings import Settings
+
+    assert GateThresholds.from_settings(Settings(home=tmp_path, source="simulated")) == GateThresholds()
