@@ -5,8 +5,8 @@
 D are the row-level columns (intercept, x, log1p x, covariates, periods), all but the intercept less the consumer's own
 mean (problem.centred_gram), X = [1, x] carries the consumer effects g, R = [X, covariates] the market effects m, with
 the intercept independent of the slopes. The intercept is thus the consumer's level at its own mean exposures, on which
-characteristics and the Mundlak means are regressed. M_i omega moves the coefficients of D's columns by consumer features:
-the intercept by every feature (characteristics and Mundlak means), each exposure slope by the characteristics
+characteristics and the Mundlak means are regressed. M_i omega moves the coefficients of D's columns by consumer
+features: the intercept by every feature (characteristics and Mundlak means), each exposure slope by the characteristics
 and by the channel's own mean exposure. A `Design` holds names and affine maps only, so that it can be stored and
 reused by a refresh without rescaling priors.
 """
