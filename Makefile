@@ -1,4 +1,6 @@
 # mediamix: everything a person types. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +24,10 @@ help: ## list the commands
 $(STAMP): pyproject.toml requirements.lock
 	@echo "[setup] creating $(VENV) and installing the locked packages (about 3 minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[examples,dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint requirements.lock \
+	  --editable '.[examples,dev]' 2>&1 | awk '/^ *(ERROR|error)/ { print } \
+	    /^Collecting/ && ++count % 25 == 0 { print "[setup] " count " packages found"; fflush() } \
+	    /^Installing collected/ { print "[setup] installing them"; fflush() }'
 	@touch $@
 
 setup: $(STAMP) ## create .venv, install the lock, prepare the dbt manifest
