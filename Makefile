@@ -37,7 +37,7 @@ run: setup ## land data, materialise the whole graph, print the effect table (SO
 	@$(RUN_ENV) $(BIN)/python -m orchestration.cli run
 
 test: setup lint ## all tests that CI runs
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup ## ruff, import contracts, sqlfluff
 	@$(BIN)/ruff check .
