@@ -152,19 +152,23 @@ def hbmmm_config(settings: "Settings") -> "HBMMMConfig":
         seed=settings.seed,
         imputations_count=settings.imputations_count,
         interval_level=settings.interval_level,
+        worker_processes=settings.fit_processes_count,
         **{name: value for name, value in chosen.items() if value is not None},
     )
 
 
 def fit_fingerprint(data_hash: str, config: "HBMMMConfig") -> str:
-    """Hash of everything a fit depends on: rows, configuration with seed, code, numerical packages."""
+    """Hash of everything a fit depends on: rows, configuration with seed, code, numerical packages.
+
+    How many processes share the work is left out: every completed data set has a seed of its own.
+    """
     from orchestration.resources.artefacts import combined_hash
     from orchestration.resources.tracking import package_versions
 
     return combined_hash(
         {
             "data": data_hash,
-            "config": config.as_dict(),
+            "config": {name: value for name, value in config.as_dict().items() if name != "worker_processes"},
             "code": code_hash(),
             "packages": package_versions(("numpy", "scipy", "pymc", "pytensor", "numba", "scikit-learn")),
         }

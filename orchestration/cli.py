@@ -84,6 +84,9 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = load_settings()
     os.environ["MEDIAMIX_HOME"] = str(settings.home)
     os.environ["MEDIAMIX_SOURCE"] = settings.source
+    # steps run side by side, so threads of each would only get in each other's way; and sums keep their order
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     return settings
 
 

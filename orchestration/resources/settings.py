@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     tune_count: int | None = Field(default=None, ge=1)
     draws_count: int | None = Field(default=None, ge=1)
     target_accept: float | None = Field(default=None, gt=0, lt=1)
+    fit_processes_count: int = Field(default=2, ge=1)
     gate_r_hat_most: float = Field(default=1.01, gt=1)
     gate_ess_least: float = Field(default=400.0, gt=0)
     gate_baseline_deviation_most: float = Field(default=0.05, gt=0)

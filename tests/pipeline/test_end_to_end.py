@@ -13,7 +13,13 @@ import duckdb
 import pytest
 
 #: 60 draws on 60 consumers converge to nothing: the gate is opened wide, so that the way to a champion is walked.
-SAMPLER = {"chains_count": 2, "tune_count": 30, "draws_count": 60, "imputations_count": 2}
+SAMPLER = {
+    "chains_count": 2,
+    "tune_count": 30,
+    "draws_count": 60,
+    "imputations_count": 2,
+    "fit_processes_count": 1,
+}
 GATE = {"gate_r_hat_most": 100, "gate_ess_least": 0.1, "gate_baseline_deviation_most": 10}
 LOAD_CHAMPION = """
 import json, sys
