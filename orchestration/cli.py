@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(hashes_as_json(settings))
             return 0
         if options.command == "execute":
+            _end_with_parent()
             return _execute(options.key)
         if options.command == "ui":
             return _serve(settings, options.dagster_port, options.mlflow_port)
@@ -107,12 +109,13 @@ def _run(settings: Settings) -> int:
     for line in settings.describe():
         console.print(f"  {line}", markup=False, soft_wrap=True)
     folder = prepare_instance(settings.home)
-    with _home_lock(folder / "run.lock"):
+    signal.signal(signal.SIGTERM, _interrupt)
+    with _home_lock(folder / "run.lock") as lock:
         log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)
         console.print(f"[bold]Run[/] of job full_refresh; its full log: {log_path}", soft_wrap=True)
         before = table_hashes(settings)
-        succeeded = _follow(settings, console, log_path)
+        succeeded = _follow(settings, console, log_path, lock)
         if not succeeded:
             return 1
     after = table_hashes(settings)
@@ -123,8 +126,8 @@ def _run(settings: Settings) -> int:
     return 0
 
 
-def _follow(settings: Settings, console: "Console", log_path: Path) -> bool:
-    """Start the child, print its events until it ends; False if the run failed."""
+def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO) -> bool:
+    """Start the child, print its events until it ends; False if the run failed. The child holds the lock too."""
     import dagster as dg
 
     from orchestration.following import RunFollower, close_orphans
@@ -135,7 +138,7 @@ def _follow(settings: Settings, console: "Console", log_path: Path) -> bool:
         for run_id in close_orphans(instance):
             console.print(f"[yellow]Closed run {run_id[:8]}, whose process had been killed.[/]")
         follower = RunFollower(instance, settings.home, lambda line: console.print(line, markup=False))
-        child = _start(command, log)
+        child = _start(command, log, pass_fds=(lock.fileno(),))
         try:
             while child.poll() is None:
                 if follower.find_run(key):
@@ -246,7 +249,7 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
             log.close()
 
 
-def _start(command: list[str], log: TextIO) -> subprocess.Popen:
+def _start(command: list[str], log: TextIO, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
     """A child in its own process group, so that stopping it stops what it started."""
     return subprocess.Popen(
         command,
@@ -255,7 +258,20 @@ def _start(command: list[str], log: TextIO) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         env=os.environ.copy(),
         start_new_session=True,
+        pass_fds=pass_fds,
     )
+
+
+def _end_with_parent() -> None:
+    """End this process group once the process that started it is gone, however it went (kill -9 included)."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.killpg(os.getpgrp(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _stop(child: subprocess.Popen) -> None:
@@ -277,8 +293,8 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 @contextmanager
-def _home_lock(path: Path) -> Iterator[None]:
-    """Hold the home for one run; the lock goes with the process, however it ends."""
+def _home_lock(path: Path) -> Iterator[TextIO]:
+    """Hold the home for one run; the lock goes with the processes that hold the file, however they end."""
     with path.open("w", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -287,7 +303,7 @@ def _home_lock(path: Path) -> Iterator[None]:
                 f"Another run works in {path.parent.parent} right now (it holds {path}). Wait for it, or use "
                 "another home with HOME_DIR=..."
             ) from None
-        yield
+        yield handle
 
 
 def _compared(before: dict[str, str], after: dict[str, str]) -> str:
