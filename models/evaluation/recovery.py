@@ -7,7 +7,7 @@ the exact truth of the same panel rows. Worlds are independent, so they run in s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -49,7 +49,7 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 def score_world(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict]) -> pd.DataFrame:
-    """Estimates and truth of one world: method, KEYS, ESTIMATE_COLUMNS, truth, seed, warnings of r_hat and ess.
+    """Estimates and truth of one world: method, KEYS, ESTIMATE_COLUMNS, r_hat, ess, truth, seed.
 
     `methods` maps a name of ESTIMATORS to its keyword arguments (for hbmmm: fields of HBMMMConfig).
     """
@@ -66,18 +66,26 @@ def score_world(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict]
 
 
 def score_worlds(
-    config: ConsumerWorldConfig, seeds: Sequence[int], methods: dict[str, dict], processes: int = 1
+    worlds: Mapping[str, tuple[ConsumerWorldConfig, Sequence[int]]],
+    methods: dict[str, dict],
+    processes: int = 1,
 ) -> pd.DataFrame:
-    """`score_world` for every seed, on so many processes of one thread each."""
+    """`score_world` for every kind of world (name -> settings and seeds), with the name in column `world`.
+
+    All run in one pool of so many processes, of one thread each: a process compiles a model once.
+    """
+    jobs = [(name, config, seed) for name, (config, seeds) in worlds.items() for seed in seeds]
     if processes == 1:
-        return pd.concat([score_world(config, seed, methods) for seed in seeds], ignore_index=True)
-    with _one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(score_world, config, seed, methods) for seed in seeds]
-        return pd.concat([job.result() for job in jobs], ignore_index=True)
+        scores = [score_world(config, seed, methods) for _, config, seed in jobs]
+    else:
+        with _one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            scores = list(pool.map(score_world, *zip(*[(c, s, methods) for _, c, s in jobs], strict=True)))
+    parts = [score.assign(world=name) for (name, _, _), score in zip(jobs, scores, strict=True)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def recovery_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Per method and KEYS: worlds, mean truth, bias, its Monte-Carlo error, coverage and mean interval width.
+    """Per world, method and KEYS: worlds, mean truth, bias, its Monte-Carlo error, coverage and mean interval width.
 
     `bias_z` is bias over its Monte-Carlo error (sd of errors / sqrt(worlds)); `error_ratio` is the sd of the
     errors over the mean standard deviation the estimator claims (1 is honest).
@@ -87,7 +95,7 @@ def recovery_table(scores: pd.DataFrame) -> pd.DataFrame:
         covered=(scores["interval_lower"] <= scores["truth"]) & (scores["truth"] <= scores["interval_upper"]),
         width=scores["interval_upper"] - scores["interval_lower"],
     )
-    groups = scored.groupby(["method", *KEYS])
+    groups = scored.groupby(["world", "method", *KEYS])
     table = groups.agg(
         worlds=("seed", "size"),
         truth=("truth", "mean"),

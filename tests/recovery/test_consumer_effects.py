@@ -1,13 +1,18 @@
 """Do the consumer-level estimators find effects that are known, in worlds with leavers whose end is not?
 
-Worlds: 450 consumers, 5 markets, 3 + 18 months; tv and email with the paper's effects, and a null channel that
-is targeted most. Without latent targeting and with the strongest (half the variance of retargeting's rates
-follows the unrecorded wish to buy). Truth: slope over the panel's rows, exact.
+Worlds: 400 consumers, 5 markets, 3 + 15 months; tv and email with the paper's effects, and a null channel that is
+targeted most. Unconfounded worlds have nothing missing (one fit); confounded ones have the strongest latent
+targeting (0.6 of the variance of the null channel's log rates follows the unrecorded wish to buy), joiners without
+pre-period and missing characteristics (multiple imputation). A quarter leaves, most of them unannounced.
+Truth: slope over the panel's rows, exact.
 
 Bounds. Coverage of 95 % intervals within [85, 100] %; |mean error| within 3 Monte-Carlo errors; the null channel
-not significantly (one-sided, 5 %) below 93 %. Width is printed beside coverage: a wide enough interval
-covers anything.
+not significantly (one-sided, 5 %) below 93 %. Width is printed beside coverage: a wide enough interval covers
+anything. Twenty worlds are few: 3 Monte-Carlo errors are passed by chance in 0.7 % of the cells, and 17 of 20 is
+missed by an honest interval in 1.6 %.
 """
+
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -22,38 +27,43 @@ NULL = "retargeting"
 COVERAGE_LEAST = 0.85
 MONTE_CARLO_ERRORS = 3.0
 NULL_COVERAGE, SIGNIFICANCE = 0.93, 0.05
-METHODS = {"within_consumer": {}, "pooled_ols": {}, "pooled_ols_covariates": {}}
-CONFOUNDING = {"unconfounded": 0.0, "confounded": 1.0}
-
-
-def world_config(confounding: float) -> ConsumerWorldConfig:
-    return ConsumerWorldConfig(
-        consumers_count=450,
-        markets_count=5,
-        periods_count=21,
-        channels=tuple(c for c in PAPER_CHANNELS if c.name in ("tv", "email")),
-        null_channel_name=NULL,
-        confounding=confounding,
-        leavers_share=0.25,
-        leavers_unknown_share=0.7,
-    )
+HONEST = ("hbmmm", "within_consumer")
+# Short chains: 400 draws in all, nearly independent in the Laplace metric; enough for a mean and a 95 % interval.
+METHODS = {
+    "hbmmm": {"chains": 2, "tune": 80, "draws": 100, "imputations_count": 2, "effect_draws": 400},
+    "within_consumer": {},
+    "pooled_ols": {},
+    "pooled_ols_covariates": {},
+}
+CONFOUNDED = ConsumerWorldConfig(
+    consumers_count=400,
+    markets_count=5,
+    periods_count=18,
+    channels=tuple(c for c in PAPER_CHANNELS if c.name in ("tv", "email")),
+    null_channel_name=NULL,
+    confounding=1.0,
+    leavers_share=0.25,
+    leavers_unknown_share=0.7,
+)
+WORLD_KINDS = {
+    "unconfounded": (replace(CONFOUNDED, confounding=0.0, joiners_share=0.0, missing_share=0.0), 100),
+    "confounded": (CONFOUNDED, 200),
+}
 
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pd.DataFrame]:
-    """Recovery of slopes over all panel rows, per kind of world."""
-    out = {}
-    for name, confounding in CONFOUNDING.items():
-        scores = score_worlds(world_config(confounding), range(WORLDS), METHODS, PROCESSES)
-        table = recovery_table(scores)
-        print(f"\n{name} worlds\n", table.round(3).to_string(index=False))
-        chosen = (table["estimand"] == "slope") & (table["exposure_distribution"] == "panel_rows")
-        out[name] = table[chosen].set_index(["method", "channel_id"])
-    return out
+    """Recovery of slopes over all panel rows by kind of world: rows (method, channel_id)."""
+    kinds = {name: (config, range(seed, seed + WORLDS)) for name, (config, seed) in WORLD_KINDS.items()}
+    table = recovery_table(score_worlds(kinds, METHODS, PROCESSES))
+    print("", table.round(3).to_string(index=False), sep="\n")
+    chosen = (table["estimand"] == "slope") & (table["exposure_distribution"] == "panel_rows")
+    slopes = table[chosen].set_index(["method", "channel_id"])
+    return {name: slopes[slopes["world"] == name] for name in kinds}
 
 
-@pytest.mark.parametrize("world", CONFOUNDING)
-@pytest.mark.parametrize("method", ["within_consumer"])
+@pytest.mark.parametrize("world", WORLD_KINDS)
+@pytest.mark.parametrize("method", HONEST)
 def test_intervals_cover_and_errors_average_zero(tables: dict[str, pd.DataFrame], world: str, method: str):
     found = tables[world].loc[method]
     print(found[["coverage", "mean_width", "bias", "bias_z"]].round(3).to_string())
@@ -62,8 +72,8 @@ def test_intervals_cover_and_errors_average_zero(tables: dict[str, pd.DataFrame]
     assert (found["bias_z"].abs() <= MONTE_CARLO_ERRORS).all()
 
 
-@pytest.mark.parametrize("world", CONFOUNDING)
-@pytest.mark.parametrize("method", ["within_consumer"])
+@pytest.mark.parametrize("world", WORLD_KINDS)
+@pytest.mark.parametrize("method", HONEST)
 def test_the_targeted_channel_without_effect_is_cleared(
     tables: dict[str, pd.DataFrame], world: str, method: str
 ):
