@@ -97,7 +97,8 @@ def learn_characteristics(frame: pd.DataFrame, config: HBMMMConfig) -> tuple[Cha
 def pool_levels(column: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
     """Text values with levels outside `levels` (the kept ones) replaced by "other"; None stays."""
     kept = set(levels)
-    return np.array([v if v is None or v in kept else OTHER_LEVEL for v in column.to_list()], dtype=object)
+    values = [None if v is None or v != v else str(v) for v in column.to_list()]
+    return np.array([v if v is None or v in kept else OTHER_LEVEL for v in values], dtype=object)
 
 
 def characteristic_features(features: tuple[Characteristic, ...], completed: pd.DataFrame) -> np.ndarray:

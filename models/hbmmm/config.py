@@ -14,7 +14,8 @@ from typing import Any, Literal
 class HBMMMConfig:
     """Everything a fit depends on besides the data.
 
-    chains, draws: NUTS chains and kept draws a chain, for each completed data set.
+    chains, draws: NUTS chains and kept draws a chain. Where characteristics are imputed, M completed data sets
+        share twice as many (2 draws / M each, at most `draws`): R-hat and ESS are judged over all of them.
     tune: draws of the pilot chain that a step size is judged on (the metric is the Laplace covariance, and fixed).
     target_accept: mean acceptance a step size must reach there, in (0, 1).
     seed: seed of sampler, imputation and consumer draws.
@@ -36,7 +37,7 @@ class HBMMMConfig:
 
     chains: int = 4
     tune: int = 50
-    draws: int = 500
+    draws: int = 1000
     target_accept: float = 0.6
     seed: int = 20261121
     imputations_count: int = 5
@@ -79,6 +80,10 @@ class HBMMMConfig:
             raise ValueError(
                 f"include_period_effects must be 'full' or 'none', got {self.include_period_effects!r}."
             )
+
+    def draws_each(self, data_sets_count: int) -> int:
+        """Kept draws a chain for each of so many completed data sets."""
+        return min(self.draws, -(-2 * self.draws // data_sets_count))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and for the experiment tracker."""

@@ -74,7 +74,7 @@ def _ess(draws: np.ndarray) -> np.ndarray:
     rho[0] = 1.0
     pairs = rho[: n - n % 2].reshape(-1, 2, d).sum(axis=1)  # Geyer pairs, (n/2, d)
     positive = np.cumprod(pairs > 0, axis=0).astype(bool)
-    positive[-1] = False
+    positive[(n - 1) // 2 - 1 :] = False  # the last pairs have too few terms to judge
     monotone = np.minimum.accumulate(pairs, axis=0)
     tau = -1.0 + 2.0 * np.where(positive, monotone, 0.0).sum(axis=0)
     first_out = np.argmin(positive, axis=0)

@@ -11,7 +11,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -128,11 +128,12 @@ def fit_hbmmm(
             one[f"{column} is missing"] = frame[column].isna().to_numpy(dtype=float)
     seconds = {"imputation": time.perf_counter() - started}
     tell(f"completed data sets: {len(completed)}", 0.02)
+    config_each = replace(config, draws=config.draws_each(len(completed)))
     seeds = [int(s) for s in rng.integers(2**31 - 1, size=len(completed))]
-    samples = _sample_all(statistics, design, completed, config, seeds, tell)
+    samples = _sample_all(statistics, design, completed, config_each, seeds, tell)
     seconds["sampling"] = time.perf_counter() - started - sum(seconds.values())
     draws = np.stack([s.draws for s in samples])
-    kept_index = _kept_index(config, len(completed))
+    kept_index = _kept_index(config_each, len(completed))
     tell("consumer effects", 0.95)
     market_draws, mean, covariance, learned = [], 0.0, 0.0, 0.0
     for one, sample in zip(completed, samples, strict=True):

@@ -19,13 +19,14 @@ def build_money_panel(
     missing_share: float = 0.0,
     targeting: float = 0.8,
     noise_sd: float = 10.0,
-    noise_by_exposure: float = 0.0,
+    log_rate: float = 0.2,
+    exposed_noise: float = 1.0,
     binary: bool = False,
 ) -> tuple[ConsumerPanel, np.ndarray]:
     """Panel and true mean slopes (C,): y = level + slope x + 2 covariate + season + noise, the last channel null.
 
-    targeting: how far exposures follow the unrecorded level. noise_by_exposure: log noise sd per exposure of the
-    first channel, shared by a consumer's rows in sign, so that errors are clustered and heteroskedastic.
+    targeting: how far exposures follow the unrecorded level. log_rate: of exposures, at the average level.
+    exposed_noise: factor on the noise of rows that the first channel reaches (heteroskedastic errors).
     """
     rng = np.random.default_rng(seed)
     n, t_count, c_count = consumers_count, periods_count, channels_count
@@ -41,16 +42,11 @@ def build_money_panel(
     used = np.zeros((0, c_count))
     for i in range(n):
         when = np.arange(starts[i], ends[i])
-        x = rng.poisson(
-            np.exp(0.2 + targeting * wish[i] * np.linspace(0.4, 0.9, c_count)), (len(when), c_count)
-        )
+        rates = np.exp(log_rate + targeting * wish[i] * np.linspace(0.4, 0.9, c_count))
+        x = rng.poisson(rates, (len(when), c_count))
         x = np.minimum(x, 1) if binary else x
-        common = rng.normal()
-        spread = noise_sd * np.exp(noise_by_exposure * x[:, 0])
-        noise = spread * (
-            rng.normal(size=len(when)) if noise_by_exposure == 0 else common + rng.normal(size=len(when))
-        )
         y = 50 + 20 * wish[i] + 4 * market[i] + x @ slopes[i] + 2 * covariate[market[i], when]
+        noise = noise_sd * np.where(x[:, 0] > 0, exposed_noise, 1.0) * rng.normal(size=len(when))
         y = y + 3 * np.sin(when) + noise
         used = np.vstack([used, np.tile(slopes[i], (len(when), 1))])
         for t, amount, exposure in zip(when, y, x, strict=True):
@@ -95,3 +91,24 @@ def build_money_panel(
 def money_panel() -> Callable[..., tuple[ConsumerPanel, np.ndarray]]:
     """`build_money_panel`: the panel and the true mean slopes."""
     return build_money_panel
+
+
+@pytest.fixture(scope="session")
+def small_fit(money_panel):
+    """Panel, true slopes and a fit of 120 consumers with gaps in their characteristics (two completed data sets)."""
+    from models.hbmmm.config import HBMMMConfig
+    from models.hbmmm.fit import fit_hbmmm
+    from models.hbmmm.statistics import SufficientStatistics
+
+    panel, slopes = money_panel(120, 10, 4, seed=5, missing_share=0.2)
+    config = HBMMMConfig(
+        draws=120, tune=20, imputations_count=2, imputation_rounds=4, effect_draws=400, seed=3
+    )
+    told = []
+    fit = fit_hbmmm(
+        SufficientStatistics.from_panel(panel),
+        panel.characteristics,
+        config,
+        progress=lambda text, share: told.append((text, share)),
+    )
+    return panel, slopes, fit, told

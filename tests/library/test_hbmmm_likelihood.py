@@ -146,7 +146,7 @@ def test_nothing_constant_about_a_consumer_can_move_a_slope(money_panel):
     panel = money_panel(40, 8, 4)[0]
     slopes = []
     for shift in (0.0, 1.0):
-        statistics, design, frame, problem = prepare(panel)
+        _, design, frame, _ = prepare(panel)
         extra = shift * 30.0 * np.random.default_rng(0).normal(size=40) ** 3
         moved = np.array(panel.gmv) + extra[panel.consumer_index]
         rows = type("Rows", (), {name: getattr(panel, name) for name in vars(panel)})()
@@ -164,7 +164,7 @@ def test_mode_has_no_gradient_left(setting):
     model = compiled_model(problem.parameter_names, mean, sd)
     model.load(problem)
     laplace = find_mode(problem, sd, model.value_and_gradient)
-    value, gradient = model.value_and_gradient(laplace.mode)
+    _, gradient = model.value_and_gradient(laplace.mode)
     p = problem.constant_outcome.shape[1]
     spread = np.sqrt(np.diag(laplace.covariance))
     assert np.abs(gradient[-p:] * spread[-p:]).max() < 0.05

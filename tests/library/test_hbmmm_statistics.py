@@ -97,5 +97,5 @@ def test_values_that_are_not_finite_are_refused(panel):
 
 def test_an_empty_mart_is_refused(panel):
     marts, columns = as_marts(SufficientStatistics.from_panel(panel))
-    with pytest.raises(PanelError, match="no consumer has a panel row|statistics have shape"):
+    with pytest.raises(PanelError, match="statistics have shape"):
         SufficientStatistics.from_marts(marts.iloc[:0], columns)

@@ -1,0 +1,78 @@
+"""Scenario predictions from a saved fit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.errors import PanelError
+from models.hbmmm.predict import predict_scenario
+
+
+def scenario_of(panel, count=40):
+    rows = np.arange(count)
+    return pd.DataFrame(
+        {
+            "consumer_id": panel.consumer_ids[panel.consumer_index[rows]],
+            "market_id": panel.market_ids[panel.market_index[rows]],
+            **{c: panel.exposures[rows, i] for i, c in enumerate(panel.channel_ids)},
+            "weather": panel.covariates[rows, 0],
+        }
+    )
+
+
+def test_a_folder_predicts_like_the_fit(small_fit, tmp_path):
+    panel, _, fit, _ = small_fit
+    fit.save(tmp_path / "fit")
+    scenario = scenario_of(panel)
+    pd.testing.assert_frame_equal(
+        predict_scenario(tmp_path / "fit", scenario), predict_scenario(fit, scenario)
+    )
+
+
+def test_known_consumers_are_predicted_well_and_intervals_hold(small_fit):
+    panel, _, fit, _ = small_fit
+    scenario = scenario_of(panel, panel.rows_count)
+    found = predict_scenario(fit, scenario)
+    assert np.corrcoef(found["mean"], panel.gmv)[0, 1] > 0.85
+    assert found["mean"].mean() == pytest.approx(panel.gmv.mean(), rel=0.03)
+    inside = found["predictive_lower"].to_numpy() <= panel.gmv
+    inside &= panel.gmv <= found["predictive_upper"].to_numpy()
+    assert 0.9 < inside.mean() < 0.99
+    assert (
+        found["interval_upper"] - found["interval_lower"]
+        < found["predictive_upper"] - found["predictive_lower"]
+    ).all()
+
+
+def test_one_more_exposure_costs_what_the_effect_says(small_fit):
+    panel, slopes, fit, _ = small_fit
+    scenario = scenario_of(panel, panel.rows_count)
+    more = scenario.assign(channel0=scenario["channel0"] + 1)
+    difference = (predict_scenario(fit, more)["mean"] - predict_scenario(fit, scenario)["mean"]).mean()
+    assert difference == pytest.approx(slopes[0], abs=1.2)
+
+
+def test_unknown_consumers_are_average_and_uncertain(small_fit):
+    panel, _, fit, _ = small_fit
+    scenario = pd.DataFrame(
+        {"consumer_id": ["new", "new"], "market_id": ["m0", "nowhere"], "channel0": 1, "channel1": 1}
+    )
+    found = predict_scenario(fit, scenario)
+    known = predict_scenario(fit, scenario_of(panel, 1))
+    width = found["interval_upper"] - found["interval_lower"]
+    assert (width > 1.5 * (known["interval_upper"] - known["interval_lower"]).iloc[0]).all()
+    assert found["mean"].between(panel.gmv.min(), panel.gmv.max()).all()
+
+
+def test_characteristics_of_an_unknown_consumer_count(small_fit):
+    scenario = pd.DataFrame({"channel0": [1.0, 1.0], "channel1": [0.0, 0.0], "age": [20.0, 60.0]})
+    found = predict_scenario(small_fit[2], scenario)
+    assert found["mean"].iloc[0] != found["mean"].iloc[1]
+
+
+def test_rows_without_a_channel_or_with_impossible_counts_are_refused(small_fit):
+    fit = small_fit[2]
+    with pytest.raises(PanelError, match=r"lacks the channel columns \['channel1'\]"):
+        predict_scenario(fit, pd.DataFrame({"channel0": [1.0]}))
+    with pytest.raises(PanelError, match="negative or not finite"):
+        predict_scenario(fit, pd.DataFrame({"channel0": [-1.0], "channel1": [0.0]}))
