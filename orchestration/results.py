@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestration.resources.artefacts import content_hash
 from orchestration.resources.settings import Settings
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Columns that may differ between two runs on the same input: MLflow counts versions, landing has a clock.
 DECLARED_COLUMNS = ("model_version", "landed_at", "landing_watermark")
-_SHOWN_COLUMNS = ("channel", "estimand", "model", "mean", "interval", "unit", "identified?", "why not")
+_SHOWN_COLUMNS = ("channel", "estimand", "method", "mean", "interval", "unit", "identified?", "why not")
 
 
 def reporting_dir(settings: Settings) -> Path:
@@ -81,9 +81,8 @@ def _effect_table(effects: "pd.DataFrame", as_of_date: object) -> object:
         interval = f"{_number(row.interval_lower)} .. {_number(row.interval_upper)}" if is_known else "-"
         reason = "" if row.is_identified else _short(row.not_identified_reason)
         verdict = "[green]yes[/]" if row.is_identified else "[red]no[/]"
-        model = row.model_name if row.model_name == row.method else f"{row.model_name} {row.method}"
         style = "bold" if row.is_primary else ""
-        cells = (row.channel_id, row.estimand, model, mean, interval, row.unit or "", verdict, reason)
+        cells = (row.channel_id, _estimand(row), row.method, mean, interval, row.unit or "", verdict, reason)
         table.add_row(*(cell if cell.startswith("[") else _plain(cell) for cell in cells), style=style)
     return table
 
@@ -124,6 +123,16 @@ def _print_status(settings: Settings, console: "Console") -> None:
 def hashes_as_json(settings: Settings) -> str:
     """Table hashes as one JSON object, sorted by table."""
     return json.dumps(table_hashes(settings), indent=1, sort_keys=True)
+
+
+def _estimand(row: Any) -> str:
+    """The estimand, with its exposure distribution where that is not the plain one."""
+    distribution = str(row.exposure_distribution or "")
+    return (
+        f"{row.estimand} ({distribution.replace('_', ' ')})"
+        if distribution == "exposure_weighted"
+        else row.estimand
+    )
 
 
 def _number(value: float) -> str:

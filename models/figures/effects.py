@@ -13,10 +13,7 @@ def effects_forest(effects: pd.DataFrame, estimand: str) -> bytes:
         interval_upper, interval_level, unit, is_identified); rows of other estimands are passed over.
     """
     rows = effects[(effects["estimand"] == estimand) & effects["mean"].notna()].copy()
-    rows["label"] = [
-        model if model == method else f"{model}: {method}"
-        for model, method in zip(rows["model_name"], rows["method"], strict=True)
-    ]
+    rows["label"] = rows["method"]
     labels = sorted(rows["label"].unique())
     channels = sorted(rows["channel_id"].unique())
     figure, axes = new_figure(7.2, 1.3 + 0.34 * max(len(rows), 1))
@@ -40,6 +37,7 @@ def effects_forest(effects: pd.DataFrame, estimand: str) -> bytes:
         position += 0.8
     axis.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
     axis.set_yticks(ticks, names)
+    axis.set_ylim(-0.6, max(position - 1.2, 0.6))
     level = rows["interval_level"].dropna().unique()
     unit = ", ".join(sorted(rows["unit"].dropna().unique()))
     shown = f"{100 * level[0]:g} % interval" if np.size(level) == 1 else "interval"
