@@ -60,8 +60,12 @@ TRANSLATOR = MediamixTranslator()
 
 
 def dbt_arguments(settings: Settings) -> list[str]:
-    """``dbt build`` with the variables of the settings; pure, so that it is tested without Dagster."""
-    return ["build", "--vars", json.dumps(settings.dbt_vars(), sort_keys=True)]
+    """``dbt build`` with the variables of the settings; pure, so that it is tested without Dagster.
+
+    Unit tests are about the code, not about the data: they run with the tests of the repository.
+    """
+    variables = json.dumps(settings.dbt_vars(), sort_keys=True)
+    return ["build", "--exclude-resource-type", "unit_test", "--vars", variables]
 
 
 def _build(context: dg.AssetExecutionContext, dbt: MediamixDbt, step: str) -> Iterator[Any]:
