@@ -42,7 +42,7 @@ activities as (
             period_start_date,
             is_landed as is_sign_of_life
         from exposures
-    )
+    ) as signs
     group by consumer_id, period_start_date
 
 ),
