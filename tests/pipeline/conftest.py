@@ -30,7 +30,7 @@ def manifest() -> Path:
 def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Function (code or arguments, **settings) -> finished Python process, with no setting of this process."""
 
-    def run(*arguments: str, timeout: float = 300, **settings: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, timeout: float = 900, **settings: object) -> subprocess.CompletedProcess[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEDIAMIX_")}
         environment = inherited | {
             "MEDIAMIX_HOME": str(tmp_path / "home"),

@@ -131,7 +131,7 @@ def test_validators_pass(manifest, command, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

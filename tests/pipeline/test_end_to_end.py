@@ -76,7 +76,7 @@ def run_once(home: Path, source: Path) -> Run:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     return Run(home, done.stdout)

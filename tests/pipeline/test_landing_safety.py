@@ -53,7 +53,7 @@ def contents(settings: Settings) -> dict[str, list[tuple]]:
 def test_kill_at_any_rename_leaves_the_old_state_and_a_rerun_the_new_one(die_at, canonical_folder, tmp_path):
     settings = Settings(home=tmp_path / "home", source=str(canonical_folder))
     prepare_landing(settings)
-    assert process(settings, die_at).wait(timeout=60) == -signal.SIGKILL
+    assert process(settings, die_at).wait(timeout=180) == -signal.SIGKILL
     assert read_manifest(settings.landing_dir, "canonical") == []
     report = land(settings)
     assert len(report.loads_new) == FILES_COUNT
@@ -66,7 +66,7 @@ def test_kill_at_any_rename_leaves_the_old_state_and_a_rerun_the_new_one(die_at,
 def test_the_kill_positions_above_are_all_there_are(canonical_folder, tmp_path):
     settings = Settings(home=tmp_path / "home", source=str(canonical_folder))
     prepare_landing(settings)
-    assert process(settings, RENAMES_COUNT + 1).wait(timeout=60) == 0
+    assert process(settings, RENAMES_COUNT + 1).wait(timeout=180) == 0
     assert len(read_manifest(settings.landing_dir, "canonical")) == FILES_COUNT
 
 
@@ -76,7 +76,7 @@ def test_a_second_landing_waits_and_then_finds_everything_known(canonical_folder
         waiting = [process(settings, 0), process(settings, 0)]
         time.sleep(1.5)
         assert [child.poll() for child in waiting] == [None, None]
-    assert [child.wait(timeout=60) for child in waiting] == [0, 0]
+    assert [child.wait(timeout=180) for child in waiting] == [0, 0]
     assert [load.load_sequence for load in read_manifest(settings.landing_dir, "canonical")] == [
         1,
         2,

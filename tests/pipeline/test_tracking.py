@@ -88,7 +88,7 @@ def store(tmp_path_factory):
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return home, json.loads(done.stdout.strip().splitlines()[-1])

@@ -72,7 +72,7 @@ class DbtHome:
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
         done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, cwd=self.settings.home, timeout=300
+            command, capture_output=True, text=True, env=environment, cwd=self.settings.home, timeout=900
         )
         if check:
             assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
