@@ -38,7 +38,7 @@ class HBMMMConfig:
     chains: int = 4
     tune: int = 50
     draws: int = 1000
-    target_accept: float = 0.5
+    target_accept: float = 0.6
     seed: int = 20261121
     imputations_count: int = 5
     imputation_rounds: int = 10

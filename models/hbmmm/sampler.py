@@ -17,7 +17,7 @@ from models.hbmmm.model import compiled_model
 from models.hbmmm.problem import Problem, prior_table
 
 Progress = Callable[[str, float], None]
-STEP_LADDER = (1.9, 1.6, 1.3, 1.0, 0.75, 0.5, 0.3)  # times dimension^(-1/4)
+STEP_LADDER = (1.6, 1.3, 1.0, 0.75, 0.5, 0.3)  # times dimension^(-1/4)
 BURN_IN = 30  # draws a chain forgets of its start, itself a draw of the Laplace approximation
 
 
