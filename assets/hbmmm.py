@@ -176,11 +176,11 @@ def fit_fingerprint(data_hash: str, config: "HBMMMConfig") -> str:
 
 
 def code_hash() -> str:
-    """Hash of the Python files of the family and of the panel it reads."""
+    """Hash of the Python files of the family and of what the families share (panel, imputation, ...)."""
     import hashlib
 
     package = Path(__file__).resolve().parents[1] / "models"
-    files = [package / "panel.py", *sorted((package / "hbmmm").rglob("*.py"))]
+    files = [*sorted(package.glob("*.py")), *sorted((package / "hbmmm").rglob("*.py"))]
     digest = hashlib.sha256()
     for path in files:
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
