@@ -175,15 +175,20 @@ def fit_fingerprint(data_hash: str, config: "HBMMMConfig") -> str:
     )
 
 
+def code_files() -> list[Path]:
+    """The Python files that a fit depends on: the family, and the modules that families share."""
+    package = Path(__file__).resolve().parents[1] / "models"
+    return [*sorted(package.glob("*.py")), *sorted((package / "hbmmm").rglob("*.py"))]
+
+
 def code_hash() -> str:
-    """Hash of the Python files of the family and of what the families share (panel, imputation, ...)."""
+    """Hash of the names and contents of `code_files`."""
     import hashlib
 
-    package = Path(__file__).resolve().parents[1] / "models"
-    files = [*sorted(package.glob("*.py")), *sorted((package / "hbmmm").rglob("*.py"))]
+    root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in code_files():
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
