@@ -43,7 +43,8 @@ lint: setup ## ruff, import contracts, sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
-	@$(BIN)/sqlfluff lint --disable-progress-bar --nocolor --config dbt_project/.sqlfluff dbt_project/models
+	@mkdir -p $(VENV)/lint-home  # dbt's templater opens a warehouse; never the user's
+	@MEDIAMIX_HOME=$(CURDIR)/$(VENV)/lint-home $(BIN)/sqlfluff lint --disable-progress-bar --nocolor --config dbt_project/.sqlfluff dbt_project/models
 
 ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
 	@$(RUN_ENV) $(BIN)/python -m orchestration.cli ui
