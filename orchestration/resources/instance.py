@@ -13,6 +13,8 @@ DAGSTER_YAML = f"""\
 # Written by mediamix at the start of every run; edits are overwritten.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
