@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
 CONSUMERS_COUNT = 40
 MONTHS = [f"2024-{month:02d}-01" for month in range(1, 13)]
 ODD_IDS = ["007", "NULL", "'; drop table x; --", "{{ ref('x') }}", "🛒 caffè", "../../etc", 'a,b"c']
@@ -111,11 +112,29 @@ def file_hashes(home: Path) -> dict[str, str]:
 def world(dbt_home_factory: Callable[..., Any]) -> Any:
     home = dbt_home_factory(build_world(), period="month")
     home.land()
-    home.build(with_unit_tests=True)
     return home
 
 
-def test_dbt_unit_tests_ran_and_every_purchase_up_to_as_of_date_is_in_the_mart(world: Any) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def output(world: Any) -> str:
+    """What dbt printed while it built the world, with its unit tests."""
+    return world.build(with_unit_tests=True).stdout
+
+
+def test_every_dbt_unit_test_ran_and_passed(output: str) -> None:
+    import yaml
+
+    declared = {
+        f"{test['model']}::{test['name']}"
+        for path in (PROJECT_DIR / "models").rglob("*.yml")
+        for test in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("unit_tests", [])
+    }
+    assert len(declared) > 20
+    passed = {name for line in output.splitlines() if " PASS " in line for name in declared if name in line}
+    assert declared == passed
+
+
+def test_every_purchase_up_to_as_of_date_is_in_the_mart(world: Any) -> None:
     rows = list(csv.DictReader(io.StringIO(build_world()["transactions"])))
     kept = [row for row in rows if row["occurred_at"] < "2025"]
     assert len(kept) < len(rows)  # January 2025 is incomplete, so as_of_date is the end of December
@@ -213,6 +232,19 @@ def test_design_names_what_it_leaves_out(world: Any) -> None:
     left_out = columns[columns["column_index"].isna()].set_index("column_kind")
     assert left_out.loc["exposure_none", "channel_id"] == "radio"
     assert left_out.loc["covariate_incomplete", "covariate_name"] == "gappy"
+
+
+def test_a_listed_channel_that_nobody_saw_is_zero_in_every_market_and_month(world: Any) -> None:
+    radio = world.mart("market_channel_periods").query("channel_id == 'radio'")
+    expected = {
+        (market, dt.date.fromisoformat(month))
+        for market in ("m0", "m1", "m2", "_unassigned")
+        for month in MONTHS
+    }
+    assert set(zip(radio["market_id"], radio["period_start_date"], strict=True)) == expected
+    assert len(radio) == len(expected)
+    assert set(radio["exposures_count"]) == {0}
+    assert set(radio["intensity_source"]) == {"exposures"}
 
 
 def test_characteristics_keep_labels_and_mark_what_is_missing(world: Any) -> None:

@@ -33,6 +33,12 @@ exposures as (
 
 ),
 
+listed as (
+
+    select * from {{ ref('int_channels_accepted') }}
+
+),
+
 exposed as (
 
     select
@@ -54,11 +60,14 @@ markets as (
 
 channels as (
 
-    select distinct channel_id from exposures
+    select channel_id from exposures
+    union
+    select channel_id from listed
 
 ),
 
--- no event in a complete period of the data means no exposure, so the aggregated series has no holes
+-- no event in a complete period of the data means no exposure, so the aggregated series has no holes, and a channel
+-- that is only listed is 0 wherever there are consumers
 aggregated as (
 
     select
