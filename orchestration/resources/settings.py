@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Period = Literal["day", "week", "month"]
@@ -48,7 +48,7 @@ class SettingsError(ValueError):
 
 
 class Settings(BaseSettings):
-    """Everything a run needs to know that is not data. Immutable; ``describe()`` prints it without secrets.
+    """Everything a run needs to know that is not data. Immutable; ``describe()`` prints it without passwords.
 
     ``period``, ``pre_periods_count`` and ``lead_periods_count`` are None only for a folder source whose period was
     not set: they follow from the landed market tables, see ``resolved()``.
@@ -67,9 +67,8 @@ class Settings(BaseSettings):
     as_of_date: dt.date | None = None
     pre_periods_count: int | None = Field(default=None, ge=1)
     lead_periods_count: int | None = Field(default=None, ge=1)
-    id_key: SecretStr | None = None
     seed: int = Field(default=20261121, ge=0)
-    imputations_count: int = Field(default=5, ge=1)
+    imputations_count: int = Field(default=5, ge=2)
     interval_level: float = Field(default=0.95, gt=0, lt=1)
     chains_count: int | None = Field(default=None, ge=1)
     tune_count: int | None = Field(default=None, ge=1)
@@ -197,15 +196,14 @@ class Settings(BaseSettings):
         }
 
     def describe(self) -> list[str]:
-        """Lines ``name = value`` for printing; secrets and passwords in addresses are masked."""
+        """Lines ``name = value`` for printing; passwords in addresses are masked."""
         lines = []
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, str):
                 value = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:****@", value)
             elif value is None:
-                own = {"id_key": "(not set)"} | dict.fromkeys(SAMPLER_FIELDS, "(the model's own)")
-                value = own.get(name, "(from the data)")
+                value = "(the model's own)" if name in SAMPLER_FIELDS else "(from the data)"
             lines.append(f"{name} = {value}")
         return lines
 
@@ -227,7 +225,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     source = str(values.get("source") or Settings.model_fields["source"].default)
     if _source_name(source) == "canonical":
         folder = Path(source).expanduser()
-        values = _read_toml(folder / TOML_NAME, forbidden=("home", "source", "id_key")) | values
+        values = _read_toml(folder / TOML_NAME, forbidden=("home", "source")) | values
     settings = Settings(**values)
     return settings.resolved() if _has_landed_period_tables(settings) else settings
 

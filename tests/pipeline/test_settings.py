@@ -63,7 +63,7 @@ def test_the_process_environment_is_read(tmp_path, monkeypatch):
     assert (settings.home, settings.draws_count, settings.currency_code) == (tmp_path, 77, "USD")
 
 
-@pytest.mark.parametrize("name", ["MEDIAMIX_SED", "MEDIAMIX_seed", "mediamix_home"])
+@pytest.mark.parametrize("name", ["MEDIAMIX_SED", "MEDIAMIX_seed", "mediamix_home", "MEDIAMIX_ID_KEY"])
 def test_unknown_variable_is_named(name):
     with pytest.raises(SettingsError, match=f"{name}: no such setting"):
         load_settings({name: "1"})
@@ -97,6 +97,7 @@ def test_a_source_folder_cannot_move_the_home(tmp_path):
         ({"currency_code": "euro"}, "not an ISO 4217 code"),
         ({"period": "year"}, "'day', 'week' or 'month'"),
         ({"interval_level": 1.0}, "less than 1"),
+        ({"imputations_count": 1}, "greater than or equal to 2"),
         ({"sed": 1}, "Extra inputs are not permitted"),
     ],
 )
@@ -111,12 +112,9 @@ def test_settings_are_frozen():
 
 
 def test_secrets_are_not_printed(tmp_path):
-    settings = Settings(
-        home=tmp_path, id_key="hush-key", mlflow_tracking_uri="postgresql://user:hush@db.example/mlflow"
-    )
+    settings = Settings(home=tmp_path, mlflow_tracking_uri="postgresql://user:hush@db.example/mlflow")
     text = "\n".join(settings.describe())
     assert "hush" not in text
-    assert "id_key = **********" in text
     assert "postgresql://user:****@db.example/mlflow" in text
     assert f"home = {tmp_path}" in text
 
