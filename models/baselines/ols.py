@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.linalg import pinvh
 
 from models.characteristics_design import characteristics_matrix
-from models.effect_rows import effect_row
+from models.effect_rows import effect_row, normal_numbers
 from models.panel import ConsumerPanel
 
 
@@ -63,11 +63,10 @@ def pooled_ols_effects(
                 estimand,
                 "panel_rows",
                 unit,
-                factor * slope,
-                factor * error,
                 method=method,
                 interval_level=interval_level,
                 not_identified_reason=reason,
+                **normal_numbers(factor * slope, factor * error, interval_level),
             )
             rows.append(row)
     return pd.DataFrame(rows)

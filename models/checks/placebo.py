@@ -55,7 +55,7 @@ def lead_placebo(
     """
     leads, observed = panel.lead_exposures(periods_count)
     part = panel.rows_subset(observed)
-    now, names = concave_columns(part["exposures"], None, panel.channel_ids)
+    now, names = concave_columns(part["exposures"], panel.channel_ids)
     lead_names = [f"lead {channel}" for channel in panel.channel_ids]
     columns = np.column_stack([now, part["covariates"], leads[observed]])
     names = (*names, *panel.covariate_names, *lead_names)
@@ -106,7 +106,7 @@ def history_swap_placebo(
         raise PanelError(
             f"{replicates_count} history swaps cannot show a size; give at least {REPLICATES_MINIMUM} replicates."
         )
-    estimate = estimator or (lambda swapped: within_effects(swapped, own_mean_interactions=False))
+    estimate = estimator or within_effects
     groups = look_alike_groups(panel)
     _, sizes = np.unique(groups, return_counts=True)
     swappable = float(sizes[sizes > 1].sum() / sizes.sum())

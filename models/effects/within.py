@@ -3,14 +3,13 @@
     y_it = a_i + d_t + sum_c [ b_c x_ict + k_c log1p(x_ict) ] + q' Z_jt + e_it
 
 a_i absorbs everything constant about a consumer (latent purchase propensity included), d_t everything common
-to a period (or to a market and period). As an option both exposure terms also come times m_ic, the consumer's
-own mean exposure less the panel's. Standard errors are clustered by consumer: purchases are skewed and repeat
-within a consumer.
+to a period (or to a market and period). Standard errors are clustered by consumer: purchases are skewed and
+repeat within a consumer.
 
 Unbiased under strict exogeneity only: exposures may follow who the consumer is, but not last month's purchase
 (feedback) nor a passing wish to buy (time-varying confounding). The lead placebo looks for the latter.
 
-Estimands (design section 4), averaged over the panel's rows with own means held as observed:
+Estimands (design section 4), averaged over the panel's rows:
     slope         E[Y(x + 1) - Y(x)], over all rows or weighted by exposures
     att_exposed   E[Y(x) - Y(0) given x > 0]
     contribution  E[Y(x) - Y(0)], sum over rows
@@ -24,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import qr, solve_triangular
 
-from models.effect_rows import effect_row
+from models.effect_rows import effect_row, normal_numbers
 from models.panel import ConsumerPanel
 
 DEMEANING_TOLERANCE = 1e-9  # largest change of a group mean, as a share of the column's own scale
@@ -153,16 +152,10 @@ def fit_within(
     )
 
 
-def concave_columns(
-    exposures: np.ndarray, own_means: np.ndarray | None, channel_ids: np.ndarray
-) -> tuple[np.ndarray, list[str]]:
-    """x, log1p(x), and both times the centred own means where given: (R, 2C) or (R, 4C) and names."""
-    blocks = [exposures, np.log1p(exposures)]
+def concave_columns(exposures: np.ndarray, channel_ids: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """x and log1p(x): (R, 2C) and names."""
     names = [f"x {c}" for c in channel_ids] + [f"log1p {c}" for c in channel_ids]
-    if own_means is not None:
-        blocks += [exposures * own_means, np.log1p(exposures) * own_means]
-        names += [f"x own_mean {c}" for c in channel_ids] + [f"log1p own_mean {c}" for c in channel_ids]
-    return np.column_stack(blocks), names
+    return np.column_stack([exposures, np.log1p(exposures)]), names
 
 
 def period_groups(panel: ConsumerPanel, period_effects: str) -> np.ndarray:
@@ -177,28 +170,20 @@ def period_groups(panel: ConsumerPanel, period_effects: str) -> np.ndarray:
 
 
 def within_effects(
-    panel: ConsumerPanel,
-    *,
-    interval_level: float = 0.95,
-    period_effects: str = "period",
-    own_mean_interactions: bool = False,
+    panel: ConsumerPanel, *, interval_level: float = 0.95, period_effects: str = "period"
 ) -> pd.DataFrame:
     """Channel effects by within-consumer regression, in the columns of the artefact `channel_effects`.
 
-    `own_mean_interactions` lets response differ with the consumer's own mean exposure, which matters where
-    the more exposed respond more or less; it nearly doubles the standard error of att_exposed (450 consumers
-    x 18 months: from 6.6 to 11.6 dollars for email). A channel whose exposure never changes within a consumer
-    has rows with NaN and a reason.
+    A channel whose exposure never changes within a consumer has rows with NaN and a reason.
     """
-    own = own_mean_deviations(panel) if own_mean_interactions else None
-    columns, names = concave_columns(panel.exposures, own, panel.channel_ids)
+    columns, names = concave_columns(panel.exposures, panel.channel_ids)
     columns = np.column_stack([columns, panel.covariates])
     names = (*names, *panel.covariate_names)
     groups = period_groups(panel, period_effects)
     fit = fit_within(panel.gmv, columns, tuple(names), panel.consumer_index, groups)
     rows = []
     for c, channel_id in enumerate(panel.channel_ids):
-        for estimand, distribution, unit, weights in _estimand_weights(panel, own, c, len(names)):
+        for estimand, distribution, unit, weights in _estimand_weights(panel, c, len(names)):
             used = weights != 0
             estimate, error = fit.combination(weights)
             reason = None
@@ -210,36 +195,26 @@ def within_effects(
                 estimand,
                 distribution,
                 unit,
-                estimate,
-                error,
                 method=METHOD,
                 interval_level=interval_level,
                 not_identified_reason=reason,
+                **normal_numbers(estimate, error, interval_level),
             )
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def own_mean_deviations(panel: ConsumerPanel) -> np.ndarray:
-    """Each row's consumer mean exposure less the mean over rows, (R, C)."""
-    means = panel.consumer_means(panel.exposures)[panel.consumer_index]
-    return means - means.mean(axis=0) if len(means) else means
-
-
 def _estimand_weights(
-    panel: ConsumerPanel, own: np.ndarray | None, channel: int, width: int
+    panel: ConsumerPanel, channel: int, width: int
 ) -> list[tuple[str, str, str, np.ndarray]]:
     """(estimand, exposure_distribution, unit, weights on the coefficients) of one channel."""
     x = panel.exposures[:, channel]
     channels = len(panel.channel_ids)
-    m = None if own is None else own[:, channel]
 
     def weights(d_x: np.ndarray, d_log: np.ndarray, by: np.ndarray) -> np.ndarray:
         out = np.zeros(width)
-        if by.sum() <= 0:
-            return out
-        parts = [d_x, d_log] if m is None else [d_x, d_log, d_x * m, d_log * m]
-        out[channel : channel + channels * len(parts) : channels] = [np.average(p, weights=by) for p in parts]
+        if by.sum() > 0:
+            out[[channel, channel + channels]] = np.average(d_x, weights=by), np.average(d_log, weights=by)
         return out
 
     one, ones = np.ones_like(x), np.log1p(x + 1) - np.log1p(x)

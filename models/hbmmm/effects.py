@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.effect_rows import effect_row
 from models.hbmmm.consumers import consumer_draws
 from models.hbmmm.diagnostics import ess_bulk, r_hat
 from models.hbmmm.exposure_weights import Estimand, estimands_of
@@ -25,7 +26,8 @@ from models.hbmmm.statistics import SufficientStatistics
 
 METHOD = "hbmmm"
 MODEL_NAME = "mediamix-hbmmm"
-KPI = "gmv_net"
+MARKET_KEY = ("market_id",)
+SEGMENT_KEY = ("segment_name", "segment_value", "consumers_count")
 PRIMARY = {("slope", "panel_rows"), ("att_exposed", "exposed_rows"), ("contribution", "panel_rows")}
 CONSUMER_ESTIMANDS = (0, 3)  # slope over panel rows, contribution
 _CONSUMER_QUANTILE_DRAWS = 250
@@ -50,6 +52,8 @@ def compute_effects(fit: HBMMMFit, panel: Any) -> EffectTables:
     statistics = SufficientStatistics.from_panel(panel)
     channels = fit.design.modelled_channels
     estimands = estimands_of(panel, fit.consumer_ids, channels)
+    if not channels:
+        return _no_effects(fit, estimands)
     groups = population_groups(fit, panel)
     scale_x, scale_log, has_log = _scales(fit)
     weights_x = np.concatenate([e.weight_x * scale_x for e in estimands], axis=1)  # (N, 4 C)
@@ -95,17 +99,12 @@ def compute_effects(fit: HBMMMFit, panel: Any) -> EffectTables:
         ratio = np.sqrt(np.divide(robust, model, out=np.ones(totals.shape), where=model > 0))
     table = _population_table(fit, groups, estimands, values, totals, ratio)
     channel_rows = int(groups.levels.index("channel"))
-    channel = table[table["level"] == "channel"]
     shape = (len(fit.completed), fit.config.chains, -1)
     channel_draws = np.stack([values[:, :, channel_rows, c].reshape(shape) for c in range(values.shape[-1])])
     return EffectTables(
-        channel=_with_unmodelled(
-            fit,
-            estimands,
-            channel.drop(columns=["level", "market_id", "segment_name", "segment_value", "consumers_count"]),
-        ),
-        market=_pick(table, "market", ["segment_name", "segment_value", "consumers_count"]),
-        segment=_pick(table, "segment", ["market_id"]),
+        channel=_with_unmodelled(fit, estimands, _pick(table, "channel", ())),
+        market=_pick(table, "market", MARKET_KEY),
+        segment=_pick(table, "segment", SEGMENT_KEY),
         consumer=consumer.table(fit, channels),
         channel_draws=channel_draws,
     )
@@ -157,38 +156,38 @@ def _population_table(
                 j = e * len(channels) + c
                 if not totals[g, j] > 0:
                     continue
-                rows.append(
-                    label
-                    | _row(fit, channel, estimand)
-                    | {
-                        "mean": mean[g, j],
-                        "standard_deviation": sd[g, j],
-                        "interval_lower": lower[g, j],
-                        "interval_upper": upper[g, j],
-                        "probability_positive": positive[g, j],
-                        "not_identified_reason": None,
-                        "r_hat": rhat.reshape(totals.shape)[g, j],
-                        "ess": ess.reshape(totals.shape)[g, j],
-                        "k_hat": np.nan,
-                        "error_ratio": ratio[g, j],
-                    }
+                row = _row(
+                    fit,
+                    channel,
+                    estimand,
+                    mean=mean[g, j],
+                    standard_deviation=sd[g, j],
+                    interval_lower=lower[g, j],
+                    interval_upper=upper[g, j],
+                    probability_positive=positive[g, j],
+                    r_hat=rhat.reshape(totals.shape)[g, j],
+                    ess=ess.reshape(totals.shape)[g, j],
+                    error_ratio=ratio[g, j],
                 )
+                rows.append(label | row)
     return pd.DataFrame(rows)
 
 
-def _row(fit: HBMMMFit, channel: str, estimand: Estimand) -> dict[str, Any]:
-    return {
-        "channel_id": channel,
-        "estimand": estimand.name,
-        "method": METHOD,
-        "model_name": MODEL_NAME,
-        "kpi": KPI,
-        "horizon": "immediate",
-        "exposure_distribution": estimand.exposure_distribution,
-        "interval_level": fit.config.interval_level,
-        "unit": estimand.unit,
-        "is_primary": (estimand.name, estimand.exposure_distribution) in PRIMARY,
-    }
+def _row(
+    fit: HBMMMFit, channel: str, estimand: Estimand, reason: str | None = None, **numbers: Any
+) -> dict[str, Any]:
+    return effect_row(
+        channel,
+        estimand.name,
+        estimand.exposure_distribution,
+        estimand.unit,
+        method=METHOD,
+        model_name=MODEL_NAME,
+        interval_level=fit.config.interval_level,
+        is_primary=(estimand.name, estimand.exposure_distribution) in PRIMARY,
+        not_identified_reason=reason,
+        **numbers,
+    )
 
 
 def _with_unmodelled(fit: HBMMMFit, estimands: tuple[Estimand, ...], table: pd.DataFrame) -> pd.DataFrame:
@@ -199,20 +198,29 @@ def _with_unmodelled(fit: HBMMMFit, estimands: tuple[Estimand, ...], table: pd.D
         if channel in fit.design.modelled_channels:
             continue
         for estimand in estimands:
-            row = _row(fit, channel, estimand)
-            row["not_identified_reason"] = reasons.get(f"exposure[{channel}]", "left out of the model")
-            rows.append(row)
+            reason = reasons.get(f"exposure[{channel}]", "left out of the model")
+            rows.append(_row(fit, channel, estimand, reason))
     if rows:
-        columns = table.columns if len(table.columns) else None
         extra = pd.DataFrame(rows)
-        table = pd.concat([table, extra.reindex(columns=columns)]) if len(table) else extra
+        table = pd.concat([table, extra.reindex(columns=table.columns)]) if len(table) else extra
     return table.reset_index(drop=True)
 
 
-def _pick(table: pd.DataFrame, level: str, drop: list[str]) -> pd.DataFrame:
-    if not len(table):
-        return table
-    return table[table["level"] == level].drop(columns=["level", *drop]).reset_index(drop=True)
+def _no_effects(fit: HBMMMFit, estimands: tuple[Estimand, ...]) -> EffectTables:
+    """Tables of a fit without any modelled channel: reasons by channel, no row elsewhere."""
+    channel = _with_unmodelled(fit, estimands, pd.DataFrame())
+    markets, segments, consumers = (
+        channel.head(0).reindex(columns=[*key, *channel.columns])
+        for key in (MARKET_KEY, SEGMENT_KEY, ("consumer_id", "learned_share"))
+    )
+    draws = np.empty((0, len(fit.completed), fit.config.chains, 0))
+    return EffectTables(channel, markets, segments, consumers, draws)
+
+
+def _pick(table: pd.DataFrame, level: str, key: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of one level with its own key columns, without those of the others."""
+    drop = {"level", *MARKET_KEY, *SEGMENT_KEY}.difference(key)
+    return table[table["level"] == level].drop(columns=list(drop)).reset_index(drop=True)
 
 
 class _ConsumerSummary:
@@ -249,28 +257,24 @@ class _ConsumerSummary:
         sd = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0.0))
         level = fit.config.interval_level
         tails = [(1 - level) / 2, (1 + level) / 2]
-        lower, upper = np.quantile(np.stack(self.subset), tails, axis=0) if len(channels) else (mean, mean)
+        lower, upper = np.quantile(np.stack(self.subset), tails, axis=0)
         frames = []
         for e, estimand in enumerate(self.estimands):
             for c, channel in enumerate(channels):
                 j = e * len(channels) + c
                 frames.append(
                     pd.DataFrame(
-                        {"consumer_id": fit.consumer_ids}
-                        | _row(fit, channel, estimand)
-                        | {
-                            "mean": mean[:, j],
-                            "standard_deviation": sd[:, j],
-                            "interval_lower": lower[:, j].astype(float),
-                            "interval_upper": upper[:, j].astype(float),
-                            "probability_positive": self.positive[:, j] / self.count,
-                            "not_identified_reason": None,
-                            "r_hat": np.nan,
-                            "ess": np.nan,
-                            "k_hat": np.nan,
-                            "error_ratio": np.nan,
-                            "learned_share": fit.learned_share[:, c + 1],
-                        }
+                        {"consumer_id": fit.consumer_ids, "learned_share": fit.learned_share[:, c + 1]}
+                        | _row(
+                            fit,
+                            channel,
+                            estimand,
+                            mean=mean[:, j],
+                            standard_deviation=sd[:, j],
+                            interval_lower=lower[:, j].astype(float),
+                            interval_upper=upper[:, j].astype(float),
+                            probability_positive=self.positive[:, j] / self.count,
+                        )
                     )
                 )
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return pd.concat(frames, ignore_index=True)

@@ -87,5 +87,8 @@ def _pool_small(cells: list[tuple[str, np.ndarray]], minimum: int) -> list[tuple
     kept = [(value, inside) for value, inside in cells if inside.sum() >= minimum]
     small = [inside for _, inside in cells if 0 < inside.sum() < minimum]
     if small:
-        kept.append((f"other (<{minimum} consumers)", np.any(small, axis=0)))
+        label = f"other (<{minimum} consumers)"
+        while label in dict(kept):  # a level of the data may be called just that
+            label += " pooled"
+        kept.append((label, np.any(small, axis=0)))
     return kept

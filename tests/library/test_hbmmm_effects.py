@@ -130,6 +130,16 @@ def test_small_segments_are_pooled(small_fit):
     assert cells == {"common": 113, "other (<10 consumers)": 7}
 
 
+def test_a_level_named_like_the_pooled_cell_stays_apart(small_fit):
+    panel, _, fit, _ = small_fit
+    plan = np.where(np.arange(120) < 4, "rare", "other (<10 consumers)").astype(object)
+    odd = type("Panel", (), {name: getattr(panel, name) for name in vars(panel)})()
+    odd.characteristics = pd.DataFrame({"plan": plan}, index=pd.Index(panel.consumer_ids))
+    groups = population_groups(fit, odd)
+    cells = [(x["segment_value"], x["consumers_count"]) for x in groups.labels if x["level"] == "segment"]
+    assert cells == [("other (<10 consumers)", 116), ("other (<10 consumers) pooled", 4)]
+
+
 def test_another_panel_is_refused(small_fit, money_panel):
     with pytest.raises(PanelError, match="lacks consumers of the fit"):
         compute_effects(small_fit[2], money_panel(20, 6, 4)[0])
@@ -149,13 +159,35 @@ def test_a_channel_without_exposure_is_published_without_a_number(money_panel):
     assert rows.loc["channel0", "mean"].notna().all()
 
 
+def test_a_fit_without_any_channel_publishes_reasons_only(money_panel):
+    panel = money_panel(40, 8, 4)[0]
+    constant = panel.with_exposures(np.ones_like(panel.exposures))
+    fit = fit_hbmmm(
+        SufficientStatistics.from_panel(constant),
+        constant.characteristics,
+        HBMMMConfig(draws=30, tune=10, effect_draws=60),
+    )
+    found = compute_effects(fit, constant)
+    assert sorted(found.channel.columns) == sorted(CHANNEL_COLUMNS)
+    assert len(found.channel) == 8
+    assert found.channel["mean"].isna().all()
+    assert set(found.channel["not_identified_reason"]) == {"the same exposure on every panel row"}
+    for table, key in (
+        (found.market, "market_id"),
+        (found.segment, "segment_name"),
+        (found.consumer, "consumer_id"),
+    ):
+        assert table.empty
+        assert {key, *CHANNEL_COLUMNS} <= set(table.columns)
+
+
 def slope_with_errors(panel, config):
     """Slope of the first channel at the mode, its model sd and its clustered sd (money)."""
     statistics = SufficientStatistics.from_panel(panel)
     frame = tidy_characteristics(panel.characteristics, statistics.consumer_ids)
     design = build_design(statistics, learn_characteristics(frame, config), config)
     problem = build_problem(statistics, design, frame)
-    mean, sd = prior_table(problem, config)
+    mean, sd = prior_table(problem.design, len(problem.strata), config)
     model = compiled_model(problem.parameter_names, mean, sd)
     model.load(problem)
     mode = find_mode(problem, sd, model.value_and_gradient).mode
