@@ -9,7 +9,9 @@ expectation (mean, interval_*) and of the outcome with its noise (predictive_*).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,11 +26,42 @@ def predict_scenario(fit: HBMMMFit | str | Path, scenario: pd.DataFrame) -> pd.D
     """mean, interval_lower, interval_upper, predictive_lower, predictive_upper in money, rows as in `scenario`.
 
     scenario columns: every modelled channel (exposures >= 0); consumer_id, market_id, covariates and characteristics
-    where known. Raises PanelError naming columns that are missing or values that are not usable.
+    where known (a column called like a channel holds exposures). Raises PanelError naming columns that are missing
+    or values that are not usable.
     """
     fit = fit if isinstance(fit, HBMMMFit) else HBMMMFit.load(fit)
-    exposures = _exposures(fit, scenario)
-    rows = _scaled_rows(fit, scenario, exposures)
+    names = {c.covariate_name for c in fit.design.row_columns if c.kind == "covariate"}
+    names = names.intersection(scenario.columns) - set(fit.design.channel_ids)
+    covariates = {name: scenario[name].to_numpy(dtype=float) for name in names}
+    return _predict(fit, scenario, _exposures(fit, scenario), covariates)
+
+
+def gmv_over_panel(fit: HBMMMFit, panel: Any, rows_most: int = 200_000) -> tuple[float, float]:
+    """GMV that the fit expects over (an even sample of) the panel's rows, and the GMV observed in them."""
+    step = max(1, -(-panel.rows_count // rows_most))
+    chosen = np.arange(0, panel.rows_count, step)
+    expected = 0.0
+    for rows in np.array_split(chosen, max(1, len(chosen) // 2000)):
+        who = pd.DataFrame(
+            {
+                "consumer_id": panel.consumer_ids[panel.consumer_index[rows]],
+                "market_id": panel.market_ids[panel.market_index[rows]],
+            }
+        )
+        exposures = dict(zip(panel.channel_ids, panel.exposures[rows].T, strict=True))
+        covariates = dict(zip(panel.covariate_names, panel.covariates[rows].T, strict=True))
+        expected += float(_predict(fit, who, exposures, covariates)["mean"].sum())
+    return expected, float(panel.gmv[chosen].sum())
+
+
+def _predict(
+    fit: HBMMMFit,
+    scenario: pd.DataFrame,
+    exposures: Mapping[str, np.ndarray],
+    covariates: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
+    """Exposures and covariates come apart from the rest: a channel may be called like a covariate."""
+    rows = _scaled_rows(fit, exposures, covariates, len(scenario))
     number = {c: i for i, c in enumerate(fit.consumer_ids.tolist())}
     ids = scenario["consumer_id"].to_list() if "consumer_id" in scenario else [None] * len(scenario)
     known = np.array([number.get(c, -1) for c in ids], dtype=np.int64)
@@ -71,11 +104,13 @@ def _exposures(fit: HBMMMFit, scenario: pd.DataFrame) -> dict[str, np.ndarray]:
     return out
 
 
-def _scaled_rows(fit: HBMMMFit, scenario: pd.DataFrame, exposures: dict[str, np.ndarray]) -> np.ndarray:
+def _scaled_rows(
+    fit: HBMMMFit, exposures: Mapping[str, np.ndarray], covariates: Mapping[str, np.ndarray], rows_count: int
+) -> np.ndarray:
     """Scaled row-level columns (n, pD); absent covariates at the panel's mean, periods at their share of rows."""
     columns = fit.design.row_columns
     share = fit.row_means.mean(axis=0)
-    rows = np.empty((len(scenario), len(columns)))
+    rows = np.empty((rows_count, len(columns)))
     for j, column in enumerate(columns):
         if column.kind == "intercept":
             rows[:, j] = 1.0
@@ -83,8 +118,8 @@ def _scaled_rows(fit: HBMMMFit, scenario: pd.DataFrame, exposures: dict[str, np.
             rows[:, j] = exposures[str(column.channel_id)] / column.scale
         elif column.kind == "exposure_log1p":
             rows[:, j] = np.log1p(exposures[str(column.channel_id)]) / column.scale
-        elif column.kind == "covariate" and column.covariate_name in scenario:
-            values = scenario[column.covariate_name].to_numpy(dtype=float)
+        elif column.kind == "covariate" and column.covariate_name in covariates:
+            values = covariates[column.covariate_name]
             rows[:, j] = (np.where(np.isfinite(values), values, column.centre) - column.centre) / column.scale
         else:
             rows[:, j] = 0.0 if column.kind == "covariate" else share[j]

@@ -1,11 +1,13 @@
 """Scenario predictions from a saved fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from models.errors import PanelError
-from models.hbmmm.predict import predict_scenario
+from models.hbmmm.predict import gmv_over_panel, predict_scenario
 
 
 def scenario_of(panel, count=40):
@@ -42,6 +44,21 @@ def test_known_consumers_are_predicted_well_and_intervals_hold(small_fit):
         found["interval_upper"] - found["interval_lower"]
         < found["predictive_upper"] - found["predictive_lower"]
     ).all()
+
+
+def test_gmv_over_the_panel_is_the_sum_of_its_predictions_whatever_channels_are_called(small_fit):
+    panel, _, fit, _ = small_fit
+    expected, observed = gmv_over_panel(fit, panel)
+    scenario = scenario_of(panel, panel.rows_count)
+    assert expected == pytest.approx(predict_scenario(fit, scenario)["mean"].sum())
+    assert observed == pytest.approx(panel.gmv.sum())
+
+    def renamed(column):
+        return replace(column, covariate_name="channel0") if column.covariate_name else column
+
+    design = replace(fit.design, row_columns=tuple(renamed(column) for column in fit.design.row_columns))
+    namesakes = replace(panel, covariate_names=("channel0",))
+    assert gmv_over_panel(replace(fit, design=design), namesakes)[0] == pytest.approx(expected)
 
 
 def test_one_more_exposure_costs_what_the_effect_says(small_fit):
