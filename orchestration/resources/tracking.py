@@ -5,6 +5,7 @@ takes seconds, and loading definitions must not pay them.
 """
 
 import os
+import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,21 @@ if TYPE_CHECKING:
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 FINGERPRINT_TAG = "mediamix.fingerprint"
-_LOGGED_PACKAGES = ("mediamix", "numpy", "pandas", "scipy", "pymc", "pytensor", "numba", "duckdb", "mlflow")
+AS_OF_DATE_TAG = "mediamix.as_of_date"
+_LOGGED_PACKAGES = (
+    "mediamix",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "scikit-learn",
+    "statsmodels",
+    "pymc",
+    "pytensor",
+    "numba",
+    "duckdb",
+    "mlflow",
+)
 #: What the model needs to be loaded and to predict; given explicitly, since inference imports and downloads.
 SERVING_PACKAGES = ("mlflow", "numpy", "pandas", "pyarrow", "scipy")
 
@@ -85,20 +100,31 @@ class Tracking:
         with mlflow.start_run(
             experiment_id=experiment, run_name=name, tags=dict(tags or {}), log_system_metrics=False
         ):
-            mlflow.set_tags({**{f"version.{k}": v for k, v in package_versions().items()}, **git_tags()})
+            versions = {"python": platform.python_version()} | package_versions()
+            mlflow.set_tags({f"version.{name}": number for name, number in versions.items()} | git_tags())
             yield mlflow
 
     def find_version(self, model_name: str, fingerprint: str) -> RegisteredVersion | None:
-        """The newest registered version with this fingerprint whose model can be found, or None."""
+        """The newest registered version with this fingerprint whose files are still there, or None."""
         mlflow = self.connect()
         client = mlflow.MlflowClient()
         found = client.search_model_versions(
             f"name = '{model_name}' and tag.`{FINGERPRINT_TAG}` = '{fingerprint}'"
         )
-        if not found:
-            return None
-        newest = max(found, key=lambda item: int(item.version))
-        return RegisteredVersion(model_name, str(newest.version), str(newest.run_id))
+        for item in sorted(found, key=lambda item: int(item.version), reverse=True):
+            if mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{model_name}/{item.version}"):
+                return RegisteredVersion(model_name, str(item.version), str(item.run_id))
+        return None
+
+    def version_tag(self, model_name: str, model_version: str, tag: str) -> str | None:
+        """A tag of the run that made a version; None where it has no such tag."""
+        client = self.connect().MlflowClient()
+        run_id = client.get_model_version(model_name, model_version).run_id
+        return client.get_run(run_id).data.tags.get(tag)
+
+    def has_artefacts(self, run_id: str, folder: str) -> bool:
+        """True if something was logged into this folder of a run."""
+        return bool(self.connect().MlflowClient().list_artifacts(run_id, folder))
 
     def register_code_model(
         self,
