@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import keys
+from models.outcomes import NOT_EVALUATED, PASSED
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PASSED, FAILED, NOT_EVALUATED, NOT_APPLICABLE = "passed", "failed", "not_evaluated", "not_applicable"
 
 CONVERGED = dg.AssetCheckSpec(
     "converged",
@@ -33,13 +32,8 @@ OVERLAP_IS_SUFFICIENT = dg.AssetCheckSpec(
 GATE_IS_PASSED = dg.AssetCheckSpec(
     "gate_is_passed",
     asset=keys.GATE_CHECKS,
-    description="Every model-level check passed or is not applicable; else no new champion.",
+    description="Every model-level check passed; else no new champion.",
 )
-
-
-def outcome_of(passed: bool | None) -> str:
-    """The name of a three-valued result."""
-    return NOT_EVALUATED if passed is None else PASSED if passed else FAILED
 
 
 def check_result(

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import keys
-from assets.checks import NOT_EVALUATED, OVERLAP_IS_SUFFICIENT, check_result, markdown, outcome_of, picture
-from assets.identification import lead_placebo_reasons, mark_identified, roas_rows, unexposed_rows
+from assets.checks import OVERLAP_IS_SUFFICIENT, check_result, markdown, picture
+from assets.fits import log_forest
+from assets.identification import lead_placebo_reasons, mark_identified, unexposed_rows
 from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_panel_status, write_family
+from models.outcomes import NOT_EVALUATED, outcome_of
+from orchestration.resources.artefacts import EFFECT_TABLES, read_artefact, write_artefact
+from orchestration.resources.tracking import CHAMPION, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from models.effects.roas import Spend
+
 _ESTIMATING_FAMILIES = (keys.FAMILY_HBMMM, keys.FAMILY_WITHIN)
-_EFFECT_KEYS = {
-    "channel_effects": keys.CHANNEL_EFFECTS,
-    "market_channel_effects": keys.MARKET_CHANNEL_EFFECTS,
-    "segment_channel_effects": keys.SEGMENT_CHANNEL_EFFECTS,
-    "consumer_channel_effects": keys.CONSUMER_CHANNEL_EFFECTS,
-}
 
 
 @dg.asset(
@@ -121,23 +121,24 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
     """Put the families' estimates together: identification, ROAS where spend is known, versions."""
     import pandas as pd
 
-    from orchestration.resources.artefacts import read_artefact, write_artefact
-
     refresh = load_refresh()
     status = read_panel_status(refresh)
     families = {family: read_family(refresh, family) for family in keys.CONSUMER_FAMILIES}
     declared, spend = channels_and_spend(refresh)
     placebo = read_artefact(refresh.artefacts_dir, "placebo_results", keys.FAMILY_PLACEBO, refresh.as_of_date)
     reasons = lead_placebo_reasons(placebo, declared)
-    written: dict[str, list[pd.DataFrame]] = {name: [] for name in _EFFECT_KEYS}
+    written: dict[str, list[pd.DataFrame]] = {name: [] for name in EFFECT_TABLES}
+    estimated: list[pd.DataFrame] = []  # rows by channel of this refresh, without those kept of a champion
     for family in _ESTIMATING_FAMILIES:
         family_status, tables = families[family]
-        for name in _EFFECT_KEYS:
+        for name in EFFECT_TABLES:
             effects = tables.get(name)
             if effects is not None:
                 effects = _completed(effects, name, declared, spend, reasons)
                 effects["data_version"] = status.data_version
                 effects["model_version"] = family_status["facts"].get("model_version")
+                if name == "channel_effects":
+                    estimated.append(effects)
                 effects = _with_champion_rows(effects, refresh, name, family)
                 written[name].append(effects)
             write_artefact(refresh.artefacts_dir, name, family, refresh.as_of_date, effects)
@@ -149,37 +150,42 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
             refresh.artefacts_dir, "family_status", family, refresh.as_of_date, pd.DataFrame([row])
         )
         rows.append(row)
-    for name, key in _EFFECT_KEYS.items():
-        yield dg.MaterializeResult(asset_key=key, metadata=_facts(name, written[name]))
+    forest = _slope_forest(estimated)
+    if forest is not None:
+        log_forest(refresh, families[keys.FAMILY_HBMMM][0]["facts"].get("run_id"), forest)
+    for name in EFFECT_TABLES:
+        metadata = _facts(name, written[name])
+        if name == "channel_effects" and forest is not None:
+            metadata["slopes"] = picture(forest)
+        yield dg.MaterializeResult(asset_key=keys.ARTEFACT_SOURCES[name], metadata=metadata)
     yield dg.MaterializeResult(
         asset_key=keys.FAMILY_STATUS,
         metadata={"families": markdown(pd.DataFrame(rows).drop(columns="data_version"))},
     )
 
 
-def channels_and_spend(refresh: Refresh) -> tuple[list[str], dict[str, float | None]]:
-    """Declared channels, and the money spent on each over the panel periods where all of it is known."""
+def channels_and_spend(refresh: Refresh) -> "tuple[list[str], dict[str, Spend]]":
+    """Declared channels, and the money spent on each in all markets after the pre-period."""
+    from models.effects.roas import total_spend
+
     activity = refresh.read_mart("market_channel_periods")
     channels = sorted(activity["channel_id"].astype(str).unique())
-    spend: dict[str, float | None] = {}
-    for channel in channels:
-        rows = activity[
-            (activity["channel_id"] == channel) & ~refresh.is_pre_period(activity["period_start_date"])
-        ]
-        amounts = rows["spend_amount"].astype("float64")
-        spend[channel] = None if amounts.isna().any() or not amounts.sum() > 0 else float(amounts.sum())
-    return channels, spend
+    counted = activity[~refresh.is_pre_period(activity["period_start_date"])]
+    amounts = {name: counted.loc[counted["channel_id"] == name, "spend_amount"] for name in channels}
+    return channels, {name: total_spend(values) for name, values in amounts.items()}
 
 
 def _completed(
     effects: "pd.DataFrame",
     name: str,
     declared: list[str],
-    spend: dict[str, float | None],
+    spend: "dict[str, Spend]",
     reasons: dict[str, str | None],
 ) -> "pd.DataFrame":
     """Identification marks; in the table by channel also ROAS and the channels that nobody was exposed to."""
     import pandas as pd
+
+    from models.effects.roas import roas_rows
 
     marked = mark_identified(effects, reasons)
     if name != "channel_effects":
@@ -194,15 +200,14 @@ def _with_champion_rows(effects: "pd.DataFrame", refresh: Refresh, name: str, fa
         return effects
     import pandas as pd
 
-    from orchestration.resources.artefacts import read_artefact
-    from orchestration.resources.tracking import CHAMPION, Tracking
-
-    champion = Tracking.from_settings(refresh.settings).alias_version(keys.REGISTERED_HBMMM, CHAMPION)
+    alias = Tracking.from_settings(refresh.settings).alias_version(keys.REGISTERED_HBMMM, CHAMPION)
+    decided = read_artefact(refresh.artefacts_dir, "champions", family, refresh.as_of_date)["model_version"]
+    champions = {alias, *decided.dropna()} - {None}  # they differ in a back-fill: the alias is of later data
     before = read_artefact(refresh.artefacts_dir, name, family, refresh.as_of_date)
     kept = before[
-        (before["model_version"] == champion) & ~before["model_version"].isin(effects["model_version"])
+        before["model_version"].isin(champions) & ~before["model_version"].isin(effects["model_version"])
     ]
-    if champion is None or kept.empty:
+    if kept.empty:
         return effects
     return pd.concat([effects.astype(object), kept.astype(object)], ignore_index=True)
 
@@ -218,11 +223,19 @@ def _facts(name: str, parts: "list[pd.DataFrame]") -> dict[str, Any]:
         "rows_identified_count": int(table["is_identified"].astype(bool).sum()),
     }
     if name == "channel_effects":
-        from models.figures.effects import effects_forest
-
-        slope = table[(table["estimand"] == "slope") & (table["exposure_distribution"] == "panel_rows")]
         columns = ["channel_id", "estimand", "model_name", "mean", "interval_lower", "interval_upper", "unit"]
         facts["effects"] = markdown(table[[*columns, "is_identified", "not_identified_reason"]])
-        if not slope.empty:
-            facts["slopes"] = picture(effects_forest(slope.infer_objects(), "slope"))
     return facts
+
+
+def _slope_forest(parts: "list[pd.DataFrame]") -> bytes | None:
+    """A picture of the slopes of all methods, marked; None without a slope."""
+    import pandas as pd
+
+    from models.figures.effects import effects_forest
+
+    if not parts:
+        return None
+    table = pd.concat([part.astype(object) for part in parts], ignore_index=True)
+    slope = table[(table["estimand"] == "slope") & (table["exposure_distribution"] == "panel_rows")]
+    return effects_forest(slope.infer_objects(), "slope") if not slope.empty else None

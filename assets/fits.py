@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets import keys
-from assets.status import PanelStatus, Refresh
-from orchestration.resources.tracking import CHALLENGER, FINGERPRINT_TAG, Tracking, log_figures, log_tables
+from assets.status import PanelStatus, Refresh, read_parquet
+from orchestration.resources.artefacts import EFFECT_TABLES, write_frame, write_json
+from orchestration.resources.tracking import (
+    AS_OF_DATE_TAG,
+    CHALLENGER,
+    FINGERPRINT_TAG,
+    Tracking,
+    log_figures,
+    log_tables,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.fit import HBMMMFit
-    from models.panel import ConsumerPanel
 
 SERVING_CODE = Path(__file__).with_name("serving") / "hbmmm_pyfunc.py"
-SANITY_ROWS_MOST = 200_000
-#: In the order of models.hbmmm.effects.EffectTables.
-EFFECT_TABLES = (
-    "channel_effects",
-    "market_channel_effects",
-    "segment_channel_effects",
-    "consumer_channel_effects",
-)
 
 
 @dataclass(frozen=True)
@@ -50,29 +49,6 @@ def fit_facts(fit: "HBMMMFit") -> dict[str, Any]:
     }
 
 
-def gmv_facts(fit: "HBMMMFit", panel: "ConsumerPanel") -> dict[str, float]:
-    """GMV that the fit expects over (an even sample of) the panel's rows, and the GMV observed in them."""
-    import numpy as np
-    import pandas as pd
-
-    from models.hbmmm.predict import predict_scenario
-
-    step = max(1, -(-panel.rows_count // SANITY_ROWS_MOST))
-    chosen = np.arange(0, panel.rows_count, step)
-    expected = 0.0
-    for rows in np.array_split(chosen, max(1, len(chosen) // 2000)):
-        scenario = pd.DataFrame(
-            {
-                **dict(zip(panel.covariate_names, panel.covariates[rows].T, strict=True)),
-                **dict(zip(panel.channel_ids, panel.exposures[rows].T, strict=True)),
-                "consumer_id": panel.consumer_ids[panel.consumer_index[rows]],
-                "market_id": panel.market_ids[panel.market_index[rows]],
-            }
-        )
-        expected += float(predict_scenario(fit, scenario)["mean"].sum())
-    return {"expected_gmv": expected, "observed_gmv": float(panel.gmv[chosen].sum())}
-
-
 def register_fit(
     refresh: Refresh,
     panel: PanelStatus,
@@ -89,7 +65,7 @@ def register_fit(
     if known is None:
         tags = {
             FINGERPRINT_TAG: fingerprint,
-            "mediamix.as_of_date": refresh.as_of_date.isoformat(),
+            AS_OF_DATE_TAG: refresh.as_of_date.isoformat(),
             "mediamix.data_version": panel.data_version,
             "mediamix.source": refresh.source_name,
             "mediamix.seed": str(config.seed),
@@ -110,18 +86,26 @@ def register_fit(
 def log_estimates(
     refresh: Refresh, run_id: str, tables: "Mapping[str, pd.DataFrame]", figures: Mapping[str, bytes]
 ) -> None:
-    """Add effect tables and pictures to the run of the fit."""
+    """Add pictures and, last, effect tables to the run of the fit, unless it has them already."""
     tracking = Tracking.from_settings(refresh.settings)
+    if tracking.has_artefacts(run_id, "effects"):
+        return
     with tracking.run(keys.FAMILY_HBMMM, "estimates", run_id=run_id) as mlflow:
-        log_tables(mlflow, tables, "effects")
         log_figures(mlflow, figures)
+        log_tables(mlflow, tables, "effects")
+
+
+def log_forest(refresh: Refresh, run_id: str | None, forest: bytes) -> None:
+    """Put the picture of slopes, marked identified or not, beside the other figures of the fit's run, if it has one."""
+    if run_id is not None:
+        with Tracking.from_settings(refresh.settings).run(
+            keys.FAMILY_HBMMM, "forest", run_id=run_id
+        ) as mlflow:
+            log_figures(mlflow, {"slope_forest": forest})
 
 
 def fit_results(folder: Path, fit: "HBMMMFit", refresh: Refresh) -> "FitResults":
     """Effect tables and pictures of a fit over its panel: computed once, then read from the folder of the fit."""
-    from assets.status import read_parquet
-    from orchestration.resources.artefacts import write_frame
-
     cached = folder / "effects"
     if not (cached / "complete.json").exists():
         shutil.rmtree(cached, ignore_errors=True)
@@ -130,7 +114,7 @@ def fit_results(folder: Path, fit: "HBMMMFit", refresh: Refresh) -> "FitResults"
             write_frame(cached / f"{name}.parquet", table)
         for name, png in figures.items():
             (cached / f"{name}.png").write_bytes(png)
-        (cached / "complete.json").write_text(json.dumps({"figures": sorted(figures)}), encoding="utf-8")
+        write_json(cached / "complete.json", {"figures": sorted(figures)})
     names = json.loads((cached / "complete.json").read_text(encoding="utf-8"))["figures"]
     return FitResults(
         tables={name: read_parquet(cached / f"{name}.parquet", "run it again") for name in EFFECT_TABLES},
@@ -141,7 +125,6 @@ def fit_results(folder: Path, fit: "HBMMMFit", refresh: Refresh) -> "FitResults"
 def _compute(fit: "HBMMMFit", refresh: Refresh) -> "tuple[dict[str, pd.DataFrame], dict[str, bytes]]":
     import numpy as np
 
-    from models.figures.effects import effects_forest
     from models.figures.posterior import posterior_densities, rank_plot
     from models.hbmmm.effects import compute_effects
 
@@ -164,7 +147,6 @@ def _compute(fit: "HBMMMFit", refresh: Refresh) -> "tuple[dict[str, pd.DataFrame
         "chain_ranks": rank_plot(
             ranked, "Ranks of the chains' draws, worst R-hat first (flat where they agree)"
         ),
-        "slope_forest": effects_forest(shown.assign(is_identified=True), "slope"),
     }
     return tables, figures
 

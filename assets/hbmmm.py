@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import keys
-from assets.checks import CONVERGED, NOT_EVALUATED, check_result, markdown, picture
-from assets.fits import fit_facts, fit_results, gmv_facts, log_estimates, register_fit
+from assets.checks import CONVERGED, check_result, markdown, picture
+from assets.fits import fit_facts, fit_results, log_estimates, register_fit
 from assets.status import (
     EVALUATED,
     Refresh,
@@ -27,7 +27,7 @@ from assets.status import (
     read_panel_status,
     write_family,
 )
-from assets.status import NOT_EVALUATED as STATUS_NOT_EVALUATED
+from models.outcomes import NOT_EVALUATED
 
 if TYPE_CHECKING:
     from models.checks.base import CheckResult
@@ -62,9 +62,9 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
     refresh = load_refresh()
     panel_status = read_panel_status(refresh)
     if not panel_status.is_evaluated:
-        write_fit_pointer(refresh, {"status": STATUS_NOT_EVALUATED, "reason": panel_status.reason})
+        write_fit_pointer(refresh, {"status": NOT_EVALUATED, "reason": panel_status.reason})
         text = str(panel_status.reason)
-        yield dg.MaterializeResult(metadata={"status": STATUS_NOT_EVALUATED, "reason": panel_status.reason})
+        yield dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": panel_status.reason})
         yield check_result(CONVERGED, NOT_EVALUATED, text)
         return
     settings = refresh.settings
@@ -118,8 +118,7 @@ def hbmmm_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     tables, figures = results.tables, results.figures
     facts = pointer["facts"] | {name: pointer[name] for name in ("model_version", "run_id")}
     write_family(refresh, keys.FAMILY_HBMMM, EVALUATED, None, tables, **facts)
-    if not pointer["is_reused"]:
-        log_estimates(refresh, pointer["run_id"], tables, figures)
+    log_estimates(refresh, pointer["run_id"], tables, figures)
     shown = [
         "channel_id",
         "estimand",
@@ -224,6 +223,7 @@ def read_fit_pointer(refresh: Refresh) -> dict[str, Any]:
 def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint: str) -> None:
     """Fit and save; ``complete.json`` comes last, so that a killed fit is never taken for a finished one."""
     from models.hbmmm.fit import fit_hbmmm
+    from models.hbmmm.predict import gmv_over_panel
     from models.hbmmm.statistics import SufficientStatistics
     from orchestration.resources.artefacts import write_json
     from orchestration.resources.progress import progress_writer
@@ -239,14 +239,13 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     fit.save(temporary / "fit")
-    facts = (
-        fit_facts(fit)
-        | gmv_facts(fit, panel)
-        | {
-            "fit_seconds": round(time.monotonic() - begun, 1),
-            "peak_memory_mib": _peak_memory_mib(),
-        }
-    )
+    expected, observed = gmv_over_panel(fit, panel)
+    facts = fit_facts(fit) | {
+        "expected_gmv": expected,
+        "observed_gmv": observed,
+        "fit_seconds": round(time.monotonic() - begun, 1),
+        **_peak_memory(min(config.worker_processes, len(fit.completed))),
+    }
     write_json(
         temporary / _COMPLETE, {"fingerprint": fingerprint, "config": config.as_dict(), "facts": facts}
     )
@@ -260,6 +259,14 @@ def _load_fit(folder: Path) -> "HBMMMFit":
     return HBMMMFit.load(folder / "fit")
 
 
-def _peak_memory_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+def _peak_memory(workers_count: int) -> dict[str, float]:
+    """Peak MiB of this process and of the largest process it started, and what all of them together stay below."""
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    own, child = (
+        resource.getrusage(who).ru_maxrss / unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return {
+        "peak_memory_mib": round(own, 1),
+        "peak_memory_largest_child_mib": round(child, 1),
+        "peak_memory_upper_bound_mib": round(own + workers_count * child, 1),
+    }

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAD_PLACEBO = "lead"
-NO_SPEND = "no spend in marketing_activities"
 
 
 def lead_placebo_reasons(placebo_results: "pd.DataFrame", channels: Iterable[str]) -> dict[str, str | None]:
@@ -67,27 +66,6 @@ def unexposed_rows(effects: "pd.DataFrame", declared: Iterable[str]) -> "pd.Data
         for channel in sorted(set(declared) - present)
         for _, row in templates.iterrows()
     ]
-    return pd.DataFrame(rows)
-
-
-def roas_rows(effects: "pd.DataFrame", spend: Mapping[str, float | None]) -> "pd.DataFrame":
-    """ROAS = contribution / spend, per channel and method; refused, with the reason, where spend is unknown.
-
-    spend : channel -> money spent over the panel periods; None or absent where not all of it is known.
-    """
-    import pandas as pd
-
-    amounts = ("mean", "standard_deviation", "interval_lower", "interval_upper")
-    rows = []
-    for _, contribution in effects[effects["estimand"] == "contribution"].iterrows():
-        row = contribution.to_dict() | {"estimand": "roas", "unit": "ratio"}
-        amount = spend.get(row["channel_id"])
-        if amount:
-            row |= {name: row[name] / amount for name in amounts}
-        else:
-            row |= dict.fromkeys((*amounts, "probability_positive"), None)
-            row |= {"is_identified": False, "not_identified_reason": NO_SPEND}
-        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -10,13 +10,13 @@ from assets.status import (
     FIT_MART_NAMES,
     NO_CONSUMER_DATA,
     NO_EXPOSURE,
-    NOT_EVALUATED,
     PanelStatus,
     Refresh,
     load_refresh,
     read_parquet,
     write_panel_status,
 )
+from models.outcomes import NOT_EVALUATED
 
 
 @dg.asset(

@@ -6,13 +6,17 @@ A check that was not evaluated blocks like one that failed (design, section 6).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets import keys
-from assets.checks import FAILED, GATE_IS_PASSED, NOT_EVALUATED, PASSED, check_result, markdown
-from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_panel_status
+from assets.checks import GATE_IS_PASSED, check_result, markdown
+from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_panel_status, read_parquet
+from models.outcomes import FAILED, NOT_EVALUATED, PASSED, outcome_of
+from orchestration.resources.artefacts import read_artefact, write_artefact
+from orchestration.resources.tracking import AS_OF_DATE_TAG, CHAMPION, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,17 +24,22 @@ if TYPE_CHECKING:
     from orchestration.resources.settings import Settings
 
 PROMOTED, KEPT, NO_CHAMPION = "promoted", "kept", "no_champion"
+#: Published for its own as-of date, while the alias stays with a model of later data.
+BACKFILLED = "backfilled"
 #: Reasons that say nothing about the quality of a delivery: rows left out by design, and files sent twice.
 HARMLESS_REASONS = ("accepted", "out_of_scope", "exact_duplicate")
 
 
 @dataclass(frozen=True)
 class GateThresholds:
-    """What a fit must reach. Convergence: Vehtari et al. (2021), 100 effective draws a chain for 4 chains."""
+    """What a fit must reach. Convergence: Vehtari et al. (2021), 100 effective draws a chain for 4 chains.
+
+    A value at its limit passes, save for R-hat and sample size (models.checks.convergence).
+    """
 
     r_hat_most: float = 1.01
     ess_least: float = 400.0
-    divergences_most: float = 0.0
+    divergences_most: int = 0
     baseline_deviation_most: float = 0.05
     quarantined_share_most: float = 0.10
 
@@ -53,24 +62,26 @@ def gate_table(
     facts : of the fit: r_hat_max, ess_min, divergences_count, expected_gmv, observed_gmv. A missing or non-finite
         one is "not evaluated".
     """
+    from models.checks.convergence import ConvergenceThresholds, check_convergence
+
+    limits = thresholds
+    divergences = _number(facts.get("divergences_count"))
+    converged = check_convergence(
+        {"all": _number(facts.get("r_hat_max"))},
+        {"all": _number(facts.get("ess_min"))},
+        None if divergences is None else int(divergences),
+        ConvergenceThresholds(limits.r_hat_most, limits.ess_least, limits.divergences_most),
+    )
     expected, observed = _number(facts.get("expected_gmv")), _number(facts.get("observed_gmv"))
     deviation = None if expected is None or not observed else abs(expected - observed) / abs(observed)
-    limits = thresholds
     return [
-        _row("convergence_r_hat", _number(facts.get("r_hat_max")), limits.r_hat_most, "largest R-hat"),
-        _row(
-            "convergence_ess",
-            _number(facts.get("ess_min")),
-            limits.ess_least,
-            "smallest bulk effective sample size",
-            at_least=True,
-        ),
-        _row(
-            "convergence_divergences",
-            _number(facts.get("divergences_count")),
-            limits.divergences_most,
-            "divergent transitions",
-        ),
+        {
+            "check_name": converged.name,
+            "outcome": converged.outcome,
+            "value": converged.value,
+            "threshold": converged.threshold,
+            "text": converged.text,
+        },
         _row(
             "baseline_sanity",
             deviation,
@@ -86,18 +97,48 @@ def gate_table(
     ]
 
 
+@dataclass(frozen=True)
+class Champion:
+    """The version that is read for an as-of date, or None.
+
+    later_version, later_date: what alias champion names, where its data end after that date (a back-fill).
+    """
+
+    version: str | None
+    later_version: str | None = None
+    later_date: date | None = None
+
+
+def find_champion(refresh: Refresh) -> Champion:
+    """The champion of this as-of date before the gate decides."""
+    tracking = Tracking.from_settings(refresh.settings)
+    version = tracking.alias_version(keys.REGISTERED_HBMMM, CHAMPION)
+    if version is None:
+        return Champion(None)
+    tag = tracking.version_tag(keys.REGISTERED_HBMMM, version, AS_OF_DATE_TAG)
+    later_date = date.fromisoformat(tag) if tag else refresh.as_of_date
+    if later_date <= refresh.as_of_date:
+        return Champion(version)
+    decided = read_artefact(refresh.artefacts_dir, "champions", keys.FAMILY_HBMMM, refresh.as_of_date)
+    versions = decided["model_version"].dropna().tolist()
+    return Champion(versions[0] if versions else None, version, later_date)
+
+
 def decide(
-    rows: list[dict[str, Any]], challenger: str | None, champion: str | None
+    rows: list[dict[str, Any]], challenger: str | None, champion: Champion
 ) -> tuple[str, str | None, str]:
-    """(decision, champion's version afterwards, reason)."""
-    blocking = [row for row in rows if row["outcome"] in (FAILED, NOT_EVALUATED)]
+    """(decision, version to read for this as-of date afterwards, reason)."""
+    blocking = [row for row in rows if row["outcome"] != PASSED]
     if challenger is not None and not blocking:
-        if challenger == champion:
-            return KEPT, champion, "this version is the champion already and passed again"
-        return PROMOTED, challenger, "every model-level check passed or is not applicable"
+        if champion.later_version not in (None, challenger):
+            stays = f"version {champion.later_version}, of data up to {champion.later_date}, stays champion"
+            return BACKFILLED, challenger, f"every model-level check passed; {stays}"
+        if challenger in (champion.version, champion.later_version):
+            return KEPT, challenger, "this version is the champion already and passed again"
+        return PROMOTED, challenger, "every model-level check passed"
     reason = "; ".join(f"{row['check_name']} {row['outcome']}: {row['text']}" for row in blocking)
     reason = reason or "there is no challenger"
-    return (NO_CHAMPION if champion is None else KEPT), champion, reason
+    return (NO_CHAMPION if champion.version is None else KEPT), champion.version, reason
 
 
 def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
@@ -120,7 +161,7 @@ def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
         ),
         dg.AssetSpec(
             keys.CHAMPIONS,
-            description="Which version of each registered model is published, and why.",
+            description="Which version of each registered model is published for its as-of date, and why.",
             group_name=keys.REGISTRY,
             kinds={"python", "mlflow"},
             owners=list(keys.OWNERS),
@@ -130,20 +171,16 @@ def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
     check_specs=[GATE_IS_PASSED],
 )
 def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
-    """Judge the challenger; alias ``champion`` moves only if no check failed or was left out."""
+    """Judge the challenger; alias ``champion`` moves only if every check passed, and never to older data."""
     import pandas as pd
-
-    from orchestration.resources.artefacts import write_artefact
-    from orchestration.resources.tracking import CHAMPION, Tracking
 
     refresh = load_refresh()
     panel = read_panel_status(refresh)
     status, _ = read_family(refresh, keys.FAMILY_HBMMM)
     tracking = Tracking.from_settings(refresh.settings)
-    champion_before = tracking.alias_version(keys.REGISTERED_HBMMM, CHAMPION)
     challenger = status["facts"].get("model_version") if status["status"] == EVALUATED else None
     rows = gate_table(status["facts"], _share(refresh), GateThresholds.from_settings(refresh.settings))
-    decision, champion, reason = decide(rows, challenger, champion_before)
+    decision, champion, reason = decide(rows, challenger, find_champion(refresh))
     if challenger is None:
         reason = f"{status['status']}: {status['reason']}"
     if decision == PROMOTED:
@@ -171,8 +208,6 @@ def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
 
 
 def _share(refresh: Refresh) -> float | None:
-    from assets.status import read_parquet
-
     path = refresh.artefacts_dir / "reporting" / "data_quality.parquet"
     return quarantined_share(read_parquet(path, "it is exported by dbt; materialise reporting/data_quality"))
 
@@ -187,18 +222,14 @@ def _log_decision(
         mlflow.set_tags({"gate.decision": decision, "gate.reason": reason[:5000]})
 
 
-def _row(
-    name: str, value: float | None, threshold: float, what: str, *, at_least: bool = False
-) -> dict[str, Any]:
-    passed = None if value is None else value >= threshold if at_least else value <= threshold
+def _row(name: str, value: float | None, threshold: float, what: str) -> dict[str, Any]:
     shown = "no value" if value is None else f"{value:.4g}"
-    bound = "at least" if at_least else "at most"
     return {
         "check_name": name,
-        "outcome": NOT_EVALUATED if passed is None else PASSED if passed else FAILED,
+        "outcome": outcome_of(None if value is None else value <= threshold),
         "value": value,
         "threshold": threshold,
-        "text": f"{what}: {shown}, should be {bound} {threshold:g}",
+        "text": f"{what}: {shown}, should be at most {threshold:g}",
     }
 
 

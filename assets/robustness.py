@@ -6,9 +6,10 @@ from typing import Any
 import dagster as dg
 
 from assets import keys
-from assets.checks import LEAD_PLACEBO_IS_NULL, NOT_EVALUATED, check_result, markdown, outcome_of
+from assets.checks import LEAD_PLACEBO_IS_NULL, check_result, markdown
 from assets.identification import LEAD_PLACEBO
 from assets.status import EVALUATED, load_refresh, read_panel_status, write_family
+from models.outcomes import NOT_EVALUATED, outcome_of
 
 #: Separates the random numbers of the placebos from those of the fits, which share the seed of the settings.
 _SEED_STREAM = 1

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from models.panel import ConsumerPanel
 
+#: Of a family; the other status is models.outcomes.NOT_EVALUATED.
 EVALUATED = "evaluated"
-NOT_EVALUATED = "not_evaluated"
-FAILED = "failed"
 NO_CONSUMER_DATA = "no consumer data"
 NO_EXPOSURE = "no exposure of any consumer"
 PANEL_MART_NAMES = (
@@ -124,8 +123,7 @@ def load_refresh(settings: Settings | None = None) -> Refresh:
     frame = read_parquet(path, "it is exported with the marts; run refresh_warehouse first")
     if len(frame) != 1 or frame["as_of_date"].isna().any():
         raise RefreshError(
-            f"{path} has {len(frame)} rows and as_of_date {frame['as_of_date'].tolist()}: no accepted row "
-            f"has a "
+            f"{path} has {len(frame)} rows and as_of_date {frame['as_of_date'].tolist()}: no accepted row has a "
             "date, so there is no period to model. Look at reporting.data_quality for what was quarantined."
         )
     row = frame.iloc[0]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from models.outcomes import outcome_of
+
 
 @dataclass(frozen=True, eq=False)
 class CheckResult:
@@ -36,8 +38,8 @@ class CheckResult:
 
     @property
     def outcome(self) -> str:
-        """'passed', 'failed' or 'not_evaluated'."""
-        return {True: "passed", False: "failed", None: "not_evaluated"}[self.passed]
+        """The name of `passed`, as in models.outcomes."""
+        return outcome_of(self.passed)
 
     def __bool__(self) -> bool:
         raise TypeError(

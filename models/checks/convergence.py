@@ -50,7 +50,8 @@ def check_convergence(
     too_many = divergences_count is not None and divergences_count > limits.divergences_count
     if bad.any() or too_many:
         names = ", ".join(table.loc[bad.to_numpy(), "parameter"].astype(str).head(5))
-        passed, text = False, f"Not converged: {said}" + (f"; worst offenders {names}." if names else ".")
+        named = f"; worst offenders {names}." if names and len(table) > 1 else "."
+        passed, text = False, f"Not converged: {said}{named}"
     elif table.empty or not known.to_numpy().all() or divergences_count is None:
         gaps = int((~known.all(axis=1)).sum())
         passed = None

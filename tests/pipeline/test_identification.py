@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.identification import lead_placebo_reasons, mark_identified, roas_rows, unexposed_rows
+from assets.identification import lead_placebo_reasons, mark_identified, unexposed_rows
 
 PLACEBO = pd.DataFrame(
     {
@@ -71,23 +71,3 @@ def test_declared_channels_without_exposure_get_a_row_without_a_number():
     assert rows["channel_id"].tolist() == ["radio"]
     assert rows["not_identified_reason"].tolist() == ["no exposure of any consumer"]
     assert "mean" not in rows
-
-
-def test_roas_divides_by_spend_and_is_refused_without():
-    table = effects(
-        ["mail", "push", "tv"],
-        method="hbmmm",
-        standard_deviation=0.1,
-        interval_lower=0.8,
-        interval_upper=1.2,
-        probability_positive=0.99,
-        is_identified=True,
-        not_identified_reason=None,
-    ).assign(estimand="contribution")
-    rows = roas_rows(table, {"mail": 0.5, "push": None}).set_index("channel_id")
-    assert rows.loc["mail", ["mean", "interval_lower", "interval_upper"]].tolist() == [2.0, 1.6, 2.4]
-    assert rows.loc["mail", "is_identified"]
-    for channel in ("push", "tv"):
-        assert pd.isna(rows.loc[channel, "mean"])
-        assert not rows.loc[channel, "is_identified"]
-        assert rows.loc[channel, "not_identified_reason"] == "no spend in marketing_activities"

@@ -1,11 +1,16 @@
-"""The gate: four outcomes, failed and not evaluated block, the champion stays until a better one passes."""
+"""The gate: failed and not evaluated block, the champion stays until a better one passes, or a later one."""
 
+import datetime as dt
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from assets.registry import GateThresholds, decide, gate_table, quarantined_share
+from assets.registry import Champion, GateThresholds, decide, find_champion, gate_table, quarantined_share
+from orchestration.resources.artefacts import write_artefact
+from orchestration.resources.settings import Settings
+from orchestration.resources.tracking import Tracking
 
 GOOD = {
     "r_hat_max": 1.004,
@@ -27,9 +32,10 @@ def test_a_good_fit_passes_everything():
 @pytest.mark.parametrize(
     ("fact", "value", "check"),
     [
-        ("r_hat_max", 1.02, "convergence_r_hat"),
-        ("ess_min", 399, "convergence_ess"),
-        ("divergences_count", 1, "convergence_divergences"),
+        ("r_hat_max", 1.02, "converged"),
+        ("r_hat_max", 1.01, "converged"),
+        ("ess_min", 400, "converged"),
+        ("divergences_count", 1, "converged"),
         ("expected_gmv", 110.0, "baseline_sanity"),
     ],
 )
@@ -44,7 +50,7 @@ def test_each_check_fails_alone(fact, value, check):
 def test_a_missing_number_is_not_evaluated_and_blocks(fact, value):
     rows = gate_table(GOOD | {fact: value}, 0.0, GateThresholds())
     assert sum(row["outcome"] == "not_evaluated" for row in rows) == 1
-    decision, champion, reason = decide(rows, "2", "1")
+    decision, champion, reason = decide(rows, "2", Champion("1"))
     assert (decision, champion) == ("kept", "1")
     assert "not_evaluated" in reason
 
@@ -57,13 +63,44 @@ def test_too_many_quarantined_rows_block():
 def test_decisions():
     good = gate_table(GOOD, 0.0, GateThresholds())
     bad = gate_table(GOOD | {"divergences_count": 7}, 0.0, GateThresholds())
-    assert decide(good, "1", None)[:2] == ("promoted", "1")
-    assert decide(good, "2", "1")[:2] == ("promoted", "2")
-    assert decide(good, "2", "2")[:2] == ("kept", "2")
-    assert decide(bad, "2", "1")[:2] == ("kept", "1")
-    assert decide(bad, "1", None)[:2] == ("no_champion", None)
-    assert decide(good, None, None)[:2] == ("no_champion", None)
-    assert "divergences" in decide(bad, "2", "1")[2]
+    assert decide(good, "1", Champion(None))[:2] == ("promoted", "1")
+    assert decide(good, "2", Champion("1"))[:2] == ("promoted", "2")
+    assert decide(good, "2", Champion("2"))[:2] == ("kept", "2")
+    assert decide(bad, "2", Champion("1"))[:2] == ("kept", "1")
+    assert decide(bad, "1", Champion(None))[:2] == ("no_champion", None)
+    assert decide(good, None, Champion(None))[:2] == ("no_champion", None)
+    assert "divergences 7" in decide(bad, "2", Champion("1"))[2]
+
+
+def test_a_back_fill_is_published_for_its_date_and_moves_no_alias():
+    good = gate_table(GOOD, 0.0, GateThresholds())
+    bad = gate_table(GOOD | {"divergences_count": 7}, 0.0, GateThresholds())
+    first = Champion(None, later_version="3", later_date=dt.date(2024, 3, 31))
+    decision, version, reason = decide(good, "4", first)
+    assert (decision, version) == ("backfilled", "4")
+    assert "version 3, of data up to 2024-03-31, stays champion" in reason
+    assert decide(bad, "4", first)[:2] == ("no_champion", None)
+    again = Champion("2", later_version="3", later_date=dt.date(2024, 3, 31))
+    assert decide(bad, "4", again)[:2] == ("kept", "2")
+    assert decide(good, "3", again)[:2] == ("kept", "3")  # the same data at two dates: one version
+
+
+def test_the_champion_of_an_older_date_is_what_was_decided_then(tmp_path, monkeypatch):
+    day, later = dt.date(2024, 2, 29), dt.date(2024, 3, 31)
+    refresh = SimpleNamespace(settings=Settings(home=tmp_path), artefacts_dir=tmp_path, as_of_date=day)
+    monkeypatch.setattr(Tracking, "alias_version", lambda *_: "3")
+    monkeypatch.setattr(Tracking, "version_tag", lambda *_: later.isoformat())
+    assert find_champion(refresh) == Champion(None, "3", later)
+    decided = pd.DataFrame(
+        {"model_name": ["mediamix-hbmmm"], "model_version": ["2"], "decision": ["promoted"]}
+    )
+    write_artefact(tmp_path, "champions", "hbmmm", day, decided)
+    assert find_champion(refresh) == Champion("2", "3", later)
+    for tag in (day.isoformat(), None):
+        monkeypatch.setattr(Tracking, "version_tag", lambda *_, tag=tag: tag)
+        assert find_champion(refresh) == Champion("3")
+    monkeypatch.setattr(Tracking, "alias_version", lambda *_: None)
+    assert find_champion(refresh) == Champion(None)
 
 
 def test_quarantined_share_leaves_harmless_reasons_aside():
@@ -78,6 +115,4 @@ def test_quarantined_share_leaves_harmless_reasons_aside():
 
 
 def test_thresholds_are_the_defaults_of_the_settings(tmp_path):
-    from orchestration.resources.settings import Settings
-
     assert GateThresholds.from_settings(Settings(home=tmp_path, source="simulated")) == GateThresholds()

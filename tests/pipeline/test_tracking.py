@@ -32,10 +32,25 @@ assert tracking.find_version("mediamix-double", "f1") == versions[0]
 assert tracking.find_version("mediamix-double", "f2") == versions[1]
 assert tracking.find_version("mediamix-double", "f3") is None
 run = mlflow.get_run(versions[0].run_id)
+assert tracking.version_tag("mediamix-double", "1", "kind") == "test"
+assert tracking.version_tag("mediamix-double", "1", "of nobody") is None
+assert tracking.has_artefacts(versions[0].run_id, "notes")
+
+import shutil
+from types import SimpleNamespace
+import pandas as pd
+from assets.fits import log_estimates
+
+refresh, run_id = SimpleNamespace(settings=settings), versions[1].run_id
+for text in ("first", "second"):  # the second time the run has them already
+    log_estimates(refresh, run_id, {"channel_effects": pd.DataFrame({"text": [text]})}, {"a": b"png"})
+effects = mlflow.artifacts.load_text(f"runs:/{run_id}/effects/channel_effects.csv")
+shutil.rmtree(mlflow.MlflowClient().get_model_version_download_uri("mediamix-double", "2").removeprefix("file://"))
+assert tracking.find_version("mediamix-double", "f2") is None
 print(json.dumps({
     "champion": tracking.alias_version("mediamix-double", "champion"),
     "versions": [item.version for item in versions],
-    "tags": run.data.tags, "params": run.data.params, "artifact_uri": run.info.artifact_uri,
+    "effects": effects, "tags": run.data.tags, "params": run.data.params, "artifact_uri": run.info.artifact_uri,
 }))
 """
 MODEL = """
@@ -105,7 +120,12 @@ def test_a_run_knows_where_its_numbers_come_from(store):
     assert said["params"] == {"a": "1"}
     assert said["tags"]["kind"] == "test"
     assert said["tags"]["version.numpy"] == package_versions()["numpy"]
+    assert {"version.python", "version.scikit-learn", "version.pyarrow"} <= set(said["tags"])
     assert said["artifact_uri"].startswith((home / "mlartifacts" / "double").as_uri())
+
+
+def test_estimates_are_logged_once_and_whenever_the_run_lacks_them(store):
+    assert store[1]["effects"].split() == ["text", "first"]
 
 
 def test_everything_lies_in_the_home(store):
