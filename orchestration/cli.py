@@ -1,7 +1,7 @@
 """The command line: ``run`` (what ``make run`` does), ``ui``, ``hash``. See ``--help`` of each.
 
 ``run`` executes the job ``full_refresh`` in a child process, whose log goes to a file, and prints what happens from
-the run's event log. One run per home at a time, held by a file lock.
+the run's event log. One run per home at a time, held by a file lock; it does not start beside a run of the UI either.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TextIO
 from orchestration.resources.settings import CHECKOUT, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
     from rich.console import Console
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
@@ -89,6 +90,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     # steps run side by side, so threads of each would only get in each other's way; and sums keep their order
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     return settings
 
 
@@ -135,6 +137,7 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
     key = uuid.uuid4().hex
     command = [sys.executable, "-m", "orchestration.cli", "execute", "--key", key]
     with dg.DagsterInstance.get() as instance, log_path.open("w", encoding="utf-8") as log:
+        _refuse_runs_of_others(instance)
         for run_id in close_orphans(instance):
             console.print(f"[yellow]Closed run {run_id[:8]}, whose process had been killed.[/]")
         follower = RunFollower(instance, settings.home, lambda line: console.print(line, markup=False))
@@ -158,6 +161,21 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
         _explain(console, follower.failures, log_path, child.returncode)
         close_orphans(instance)
     return False
+
+
+def _refuse_runs_of_others(instance: "DagsterInstance") -> None:
+    """Runs of a schedule or of the UI do not take the lock of the home, so look for them."""
+    from orchestration.following import runs_of_others
+
+    names = [
+        f"{run.run_id} (job {run.job_name}, {run.status.value.lower()})" for run in runs_of_others(instance)
+    ]
+    if names:
+        raise CommandError(
+            f"A schedule or the UI has a run in progress in this home: {', '.join(names)}. Two runs would write the "
+            "same files. Wait for it, or terminate it in `make ui` (do that too if its process was killed), then "
+            "run again."
+        )
 
 
 def _explain(console: "Console", failures: list, log_path: Path, code: int | None) -> None:

@@ -119,6 +119,12 @@ class RunFollower:
         self._last_line = time.time()
 
 
+def runs_of_others(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs in progress that the command line did not start: a schedule did, or somebody in the UI."""
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=list(_IN_PROGRESS)))
+    return [run for run in runs if CLI_TAG not in run.tags]
+
+
 def close_orphans(instance: dg.DagsterInstance) -> list[str]:
     """Fail runs of the command line whose process is gone, and free their pool slots. The caller holds the lock."""
     closed = []

@@ -115,7 +115,7 @@ def _print_status(settings: Settings, console: "Console") -> None:
             text = _plain(f"{family}: {status.replace('_', ' ')}: {reason}")
             console.print(f"[yellow]{text}[/]", soft_wrap=True)
     for model, version, decision, reason in champions:
-        color = "green" if decision in ("promoted", "kept") and version else "yellow"
+        color = "green" if version else "yellow"
         text = _plain(f"gate of {model}: {decision}, champion version {version or 'none'} ({reason})")
         console.print(f"[{color}]{text}[/]", soft_wrap=True, highlight=False)
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import os
 import time
 
 import dagster as dg
@@ -41,6 +42,13 @@ def test_a_setting_out_of_range_names_the_setting(home, monkeypatch, capsys):
     assert "interval_level" in capsys.readouterr().err
 
 
+def test_no_child_process_sends_telemetry_of_mlflow(home, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    assert cli.main(["hash"]) == 0
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
 def test_hash_of_a_fresh_home_is_empty(home, capsys):
     assert cli.main(["hash"]) == 0
     assert capsys.readouterr().out.strip() == "{}"
@@ -76,6 +84,21 @@ def test_a_killed_run_is_closed_and_its_slot_is_free(home):
         assert instance.get_run_by_id(mine.run_id).status == dg.DagsterRunStatus.FAILURE
         assert instance.get_run_by_id(other.run_id).status == dg.DagsterRunStatus.STARTED
         assert storage.claim_concurrency_slot("duckdb", other.run_id, "warehouse").is_claimed
+
+
+def test_a_run_of_a_schedule_or_of_the_ui_keeps_the_command_line_out():
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        @dg.job
+        def scheduled():
+            pass
+
+        instance.create_run_for_job(scheduled, tags={CLI_TAG: "x"}, status=dg.DagsterRunStatus.STARTED)
+        instance.create_run_for_job(scheduled, status=dg.DagsterRunStatus.SUCCESS)
+        cli._refuse_runs_of_others(instance)
+        run = instance.create_run_for_job(scheduled, status=dg.DagsterRunStatus.STARTED)
+        with pytest.raises(cli.CommandError, match=rf"{run.run_id} \(job scheduled, started\).*terminate it"):
+            cli._refuse_runs_of_others(instance)
 
 
 def follow(instance, home, result):

@@ -46,16 +46,7 @@ def test_both_dbt_steps_wait_in_the_pool_and_nothing_else_does(definitions):
 
 
 def test_schedules(definitions):
-    found = (
-        {
-            schedule.name: (schedule.job_name, schedule.cron_schedule)
-            for schedule in definitions.resolve_all_schedule_defs()
-        }
-        if hasattr(definitions, "resolve_all_schedule_defs")
-        else {
-            schedule.name: (schedule.job_name, schedule.cron_schedule) for schedule in definitions.schedules
-        }
-    )
+    found = {item.name: (item.job_name, item.cron_schedule) for item in definitions.schedules}
     assert found == {
         "full_refresh_weekly": ("full_refresh", "0 4 * * 1"),
         "run_robustness_monthly": ("run_robustness", "0 6 2 * *"),
