@@ -327,6 +327,9 @@ def _notes(source_name: str, rows: dict[str, int], loads: Iterable[Load]) -> lis
     if "transactions" not in tables:
         notes.append("market-only data: no transactions, so consumer-level results will say 'not evaluated'")
     elif "consumers" not in tables:
-        notes.append("transactions without consumers: every consumer in them is unknown to the contract")
+        notes.append(
+            "transactions without consumers: whoever has a transaction or an exposure counts as a consumer, first "
+            "seen at the earliest of them; nothing else is known about consumers"
+        )
     notes += [f"{name} landed with 0 rows" for name in rows if name in tables and rows[name] == 0]
     return notes
