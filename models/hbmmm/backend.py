@@ -1,7 +1,8 @@
 """The one place that imports PyMC, with the settings it needs: no C++ compiler, a compile directory per process.
 
 PyTensor reads its flags once, at its first import, and locks a compile directory that parallel processes must not
-share (conventions.md T10). The environment variable is set for the length of that import only.
+share (conventions.md T10). The environment variable is set for the length of that import only. Of flags given twice
+PyTensor takes the last, so the empty compiler stands behind whatever the user's own flags say.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def load_pymc() -> ModuleType:
         folder = tempfile.mkdtemp(prefix="mediamix-pytensor-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         before = os.environ.get("PYTENSOR_FLAGS")
-        given = f",{before}" if before else ""
-        os.environ["PYTENSOR_FLAGS"] = f"cxx=,base_compiledir={folder}{given}"
+        given = f"{before}," if before else ""
+        os.environ["PYTENSOR_FLAGS"] = f"base_compiledir={folder},{given}cxx="
         try:
             _import_quietly()
         finally:
