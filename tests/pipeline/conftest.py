@@ -5,8 +5,12 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import duckdb
 import pytest
 
 with warnings.catch_warnings():
@@ -15,6 +19,35 @@ with warnings.catch_warnings():
     import dagster_dbt  # noqa: F401
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
+#: 60 draws on 60 consumers converge to nothing: the gate is opened wide, so that the way to a champion is walked.
+SMALL_FIT = {
+    "chains_count": 2,
+    "tune_count": 30,
+    "draws_count": 60,
+    "imputations_count": 2,
+    "fit_processes_count": 1,
+    "gate_r_hat_most": 100,
+    "gate_ess_least": 0.1,
+    "gate_baseline_deviation_most": 10,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `run` command: its home, its settings, and what it printed."""
+
+    home: Path
+    settings: dict[str, Any]
+    text: str
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Query in which {artefacts} is the folder of artefacts."""
+        with duckdb.connect() as connection:
+            return connection.execute(sql.format(artefacts=self.home / "artefacts")).fetchall()
+
+    def table(self, name: str, columns: str, rest: str = "") -> list[tuple[Any, ...]]:
+        """Rows of a published table."""
+        return self.rows(f"select {columns} from '{{artefacts}}/reporting/{name}.parquet' {rest}")
 
 
 @pytest.fixture(scope="session")
@@ -46,5 +79,33 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             timeout=timeout,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def contract_tables(request: pytest.FixtureRequest) -> ModuleType:
+    """The builders of the small folders in tests/conftest.py."""
+    return request.config.pluginmanager.get_plugin(str(REPO_ROOT / "tests" / "conftest.py"))
+
+
+@pytest.fixture(scope="session")
+def run_product(manifest: Path) -> Callable[..., Run]:
+    """Function (home, source, **settings) -> finished Run of the command of `make run`, with a small fit."""
+
+    def run(home: Path, source: Path | str, **settings: Any) -> Run:
+        chosen = SMALL_FIT | settings
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEDIAMIX_")}
+        variables = {f"MEDIAMIX_{name.upper()}": str(value) for name, value in chosen.items()}
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestration.cli", "run", "--home", str(home), "--source", str(source)],
+            env=inherited | variables | {"OMP_NUM_THREADS": "1"},
+            cwd=REPO_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        return Run(home, chosen, done.stdout)
 
     return run

@@ -4,23 +4,29 @@ Twice on the same folder (same tables, nothing landed again, no second fit) and 
 exactly what is not evaluated). The runs are shared by the tests of this file.
 """
 
+import dataclasses
 import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import re
 
 import duckdb
+import pandas as pd
 import pytest
 
-#: 60 draws on 60 consumers converge to nothing: the gate is opened wide, so that the way to a champion is walked.
-SAMPLER = {
-    "chains_count": 2,
-    "tune_count": 30,
-    "draws_count": 60,
-    "imputations_count": 2,
-    "fit_processes_count": 1,
-}
-GATE = {"gate_r_hat_most": 100, "gate_ess_least": 0.1, "gate_baseline_deviation_most": 10}
+MODELS = ("mediamix-hbmmm", "within_consumer")
+#: Names that are data and must arrive as they are: in SQL, Jinja, design columns, markup and file names.
+ODD_MARKET = "Robert'); DROP TABLE markets;--"
+ODD_CHANNEL = "{{7*7}}'--[b]"
+ODD_CONSUMER = "../../etc/passwd"
+ODD_NAMES = {"west": ODD_MARKET, "push": ODD_CHANNEL, "c05": ODD_CONSUMER}
+SILENT = "radio"  # listed, and nobody was ever exposed
+FOLLOWING = "retargeting"  # shown in the week after a purchase, to whoever bought; it has no effect
+EXPOSED = ("podcast", ODD_CHANNEL, FOLLOWING)
+EFFECT_TABLES = (
+    "channel_effects",
+    "market_channel_effects",
+    "segment_channel_effects",
+    "consumer_channel_effects",
+)
 LOAD_CHAMPION = """
 import json, sys
 import mlflow
@@ -36,57 +42,38 @@ mlflow.set_tracking_uri(sys.argv[1])
 (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
 client = mlflow.MlflowClient()
 files = [f.path for d in ("figures", "effects", "gate") for f in client.list_artifacts(run.info.run_id, d)]
-print("RUN " + json.dumps([run.data.params, run.data.metrics, run.data.tags, files, len(run.inputs.dataset_inputs)]))
+data = [[item.dataset.name, item.dataset.digest] for item in run.inputs.dataset_inputs]
+print("RUN " + json.dumps([run.data.params, run.data.metrics, run.data.tags, files, data]))
 """
 
 
-@dataclass(frozen=True)
-class Run:
-    """One `run` command: its home and what it printed."""
-
-    home: Path
-    text: str
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Query in which {artefacts} is the folder of artefacts."""
-        with duckdb.connect() as connection:
-            return connection.execute(sql.format(artefacts=self.home / "artefacts")).fetchall()
-
-    def table(self, name: str, columns: str, rest: str = "") -> list[tuple[Any, ...]]:
-        """Rows of a published table."""
-        return self.rows(f"select {columns} from '{{artefacts}}/reporting/{name}.parquet' {rest}")
-
-
-@pytest.fixture(scope="module")
-def contract_tables(request):
-    """The builders of the small folders in tests/conftest.py."""
-    return request.config.pluginmanager.get_plugin(str(Path(__file__).parents[1] / "conftest.py"))
-
-
-def run_once(home: Path, source: Path) -> Run:
-    import os
-    import subprocess
-    import sys
-
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEDIAMIX_")}
-    settings = {f"MEDIAMIX_{name.upper()}": str(value) for name, value in (SAMPLER | GATE).items()}
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", "run", "--home", str(home), "--source", str(source)],
-        env=inherited | settings | {"OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=1200,
+def build_tables(builders):
+    """The small folder with odd names, a channel that nobody saw, and one that follows purchases."""
+    tables = builders.build_canonical_tables()
+    channels = {"channel_id": [SILENT, FOLLOWING], "name": ["Radio", "Retargeting"], "kind": "paid"}
+    tables["channels"] = pd.concat([tables["channels"], pd.DataFrame(channels)], ignore_index=True)
+    purchases = tables["transactions"].query("not is_return")
+    shown = purchases[["consumer_id"]].assign(
+        channel_id=FOLLOWING,
+        occurred_at=purchases["occurred_at"] + pd.Timedelta(days=7),
+        exposures_count=3,
+        campaign_id="after a purchase",
     )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    return Run(home, done.stdout)
+    end = pd.Timestamp(builders.FIRST_MONDAY) + pd.Timedelta(weeks=builders.WEEKS_COUNT)
+    tables["exposures"] = pd.concat(
+        [tables["exposures"], shown[shown["occurred_at"] < end]], ignore_index=True
+    )
+    for frame in tables.values():
+        for column in {"market_id", "channel_id", "consumer_id"} & set(frame.columns):
+            frame[column] = [ODD_NAMES.get(value, value) for value in frame[column]]
+    return tables
 
 
 @pytest.fixture(scope="module")
-def first(manifest, contract_tables, tmp_path_factory) -> Run:
+def first(run_product, contract_tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("consumers")
-    contract_tables.write_tables(contract_tables.build_canonical_tables(), folder / "source")
-    return run_once(folder / "home", folder / "source")
+    contract_tables.write_tables(build_tables(contract_tables), folder / "source")
+    return run_product(folder / "home", folder / "source")
 
 
 @pytest.fixture(scope="module")
@@ -98,39 +85,40 @@ def hashes_of_first(first) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def second(first, hashes_of_first) -> Run:
-    return run_once(first.home, first.home.parent / "source")
+def second(first, hashes_of_first, run_product):
+    return run_product(first.home, first.home.parent / "source")
 
 
 @pytest.fixture(scope="module")
-def market_only(manifest, contract_tables, tmp_path_factory) -> Run:
+def market_only(run_product, contract_tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("markets")
     contract_tables.write_tables(contract_tables.build_market_only_tables(), folder / "source")
-    return run_once(folder / "home", folder / "source")
+    return run_product(folder / "home", folder / "source")
 
 
 def test_the_effects_of_both_methods_are_published(first):
     found = first.table(
         "channel_effects",
         "model_name, channel_id, isfinite(mean)",
-        "where estimand = 'slope' and exposure_distribution = 'panel_rows' order by all",
+        "where estimand = 'slope' and exposure_distribution = 'panel_rows'",
     )
-    assert found == [
-        (model, channel, True)
-        for model in ("mediamix-hbmmm", "within_consumer")
-        for channel in ("podcast", "push")
-    ]
+    expected = {(model, channel): True for model in MODELS for channel in EXPOSED}
+    expected |= {(model, SILENT): None for model in MODELS}
+    assert len(found) == len(expected)
+    assert {(model, channel): is_finite for model, channel, is_finite in found} == expected
 
 
 def test_the_effect_of_podcast_is_about_what_was_put_in(first, contract_tables):
-    for model in ("mediamix-hbmmm", "within_consumer"):
+    # there is a purchase in 80 % of the weeks only, and 3 % of the purchases come back
+    effect = contract_tables.PODCAST_EFFECT * 0.8 * 0.97
+    for model in MODELS:
         ((lower, upper),) = first.table(
             "channel_effects",
             "interval_lower, interval_upper",
             f"where model_name = '{model}' and channel_id = 'podcast' and estimand = 'slope' "
             "and exposure_distribution = 'panel_rows'",
         )
-        assert lower < contract_tables.PODCAST_EFFECT < upper
+        assert lower < effect < upper
 
 
 def test_every_row_says_whether_it_is_identified(first):
@@ -139,25 +127,88 @@ def test_every_row_says_whether_it_is_identified(first):
     assert all(identified == (reason is None) for identified, reason in found)
 
 
+def test_a_channel_that_follows_purchases_is_published_as_not_identified(first):
+    assert first.table(
+        "placebo_results",
+        "channel_id, passed",
+        "where placebo_kind = 'lead' and not passed",
+    ) == [(FOLLOWING, False)]
+    for table in EFFECT_TABLES:
+        rows = first.table(
+            table,
+            "is_identified, not_identified_reason, isfinite(mean)",
+            f"where channel_id = '{FOLLOWING}' and estimand <> 'roas'",
+        )
+        assert rows, table
+        for is_identified, reason, is_finite in rows:
+            assert is_identified is False
+            assert reason.startswith("lead placebo failed: estimate"), reason
+            assert reason.endswith("exposure is related to purchases BEFORE it happens"), reason
+            assert is_finite  # published all the same
+
+
+def test_a_channel_that_is_exposed_at_random_is_identified(first):
+    for table in EFFECT_TABLES:
+        found = first.table(
+            table,
+            "distinct is_identified, not_identified_reason",
+            "where channel_id = 'podcast' and estimand <> 'roas'",
+        )
+        assert found == [(True, None)], table
+
+
+def test_a_listed_channel_that_nobody_saw_has_a_row_that_says_so(first):
+    found = first.table(
+        "channel_effects",
+        "model_name, estimand, mean, is_identified, not_identified_reason",
+        f"where channel_id = '{SILENT}' order by all",
+    )
+    assert found == [(model, "slope", None, False, "no exposure of any consumer") for model in MODELS]
+    marts = duckdb.sql(
+        "select count(*), sum(exposures_count), count(distinct market_id) "
+        f"from '{first.home}/marts/market_channel_periods/*/*.parquet' where channel_id = '{SILENT}'"
+    ).fetchall()
+    assert marts == [(3 * 30, 0, 3)]
+
+
+def test_a_consumer_without_purchases_has_effects_with_the_populations_uncertainty(first):
+    rows = first.table(
+        "consumer_channel_effects",
+        "channel_id, estimand, interval_lower, mean, interval_upper, learned_share, is_identified",
+        "where consumer_id = 'c59'",
+    )
+    found = {(channel, estimand): values for channel, estimand, *values in rows}
+    assert set(found) == {(c, e) for c in EXPOSED for e in ("slope", "contribution")}
+    for channel in EXPOSED:
+        lower, mean, upper, learned_share, is_identified = found[channel, "slope"]
+        assert lower < mean < upper
+        assert 0 <= learned_share <= 1
+        assert is_identified is (channel != FOLLOWING)
+    assert found[FOLLOWING, "contribution"][:3] == [0.0, 0.0, 0.0]  # nothing bought, so never shown
+
+
+def test_odd_names_arrive_as_they_are(first):
+    def distinct(table, column):
+        return {value for (value,) in first.table(table, f"distinct {column}")}
+
+    assert distinct("channel_effects", "channel_id") == {*EXPOSED, SILENT}
+    assert distinct("market_channel_effects", "market_id") == {"north", "south", ODD_MARKET}
+    consumers = distinct("consumer_channel_effects", "consumer_id")
+    assert len(consumers) == 60
+    assert ODD_CONSUMER in consumers
+    assert ODD_CHANNEL in first.text
+
+
 def test_roas_is_refused_without_spend(first):
     found = first.table(
         "channel_effects", "mean, is_identified, not_identified_reason", "where estimand = 'roas'"
     )
-    assert len(found) == 4
+    assert len(found) == len(MODELS) * len(EXPOSED)
     assert {(mean, identified) for mean, identified, _ in found} == {(None, False)}
     assert all("no spend in marketing_activities" in reason for *_, reason in found)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "channel_effects",
-        "segment_channel_effects",
-        "consumer_channel_effects",
-        "placebo_results",
-        "data_quality",
-    ],
-)
+@pytest.mark.parametrize("name", [*EFFECT_TABLES, "placebo_results", "data_quality"])
 def test_every_published_table_has_rows(first, name):
     assert first.table(name, "count(*)")[0][0] > 0
 
@@ -167,7 +218,7 @@ def test_the_gate_promoted_the_first_fit(first):
         "select model_name, model_version, decision from "
         "read_parquet('{artefacts}/champions/**/part.parquet', hive_partitioning = false)"
     )
-    assert found == [("mediamix-hbmmm", "1", "promoted")]
+    assert found == [(MODELS[0], "1", "promoted")]
     checks = first.rows(
         "select distinct outcome from "
         "read_parquet('{artefacts}/gate_checks/**/part.parquet', hive_partitioning = false)"
@@ -206,7 +257,7 @@ def test_the_champion_loads_and_predicts_in_a_clean_process_with_pickle_forbidde
     first, run_python, monkeypatch, tmp_path
 ):
     scenario = [
-        {"consumer_id": "c00", "market_id": "north", "podcast": exposures, "push": 0.0}
+        {"consumer_id": "c00", "market_id": "north", "podcast": exposures, ODD_CHANNEL: 0.0, FOLLOWING: 0.0}
         for exposures in (0.0, 3.0)
     ]
     (tmp_path / "scenario.json").write_text(json.dumps(scenario))
@@ -234,19 +285,30 @@ def test_nothing_that_is_stored_is_pickled(second):
 
 
 def test_the_run_in_mlflow_holds_what_the_fit_was(first, run_python):
+    from models.hbmmm.config import HBMMMConfig
+
     done = run_python("-c", READ_RUN, f"sqlite:///{first.home / 'mlflow.db'}")
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RUN ")]
-    params, metrics, tags, files, datasets = json.loads(line.removeprefix("RUN "))
+    params, metrics, tags, files, data = json.loads(line.removeprefix("RUN "))
+    (status,) = first.home.glob("artefacts/panels/as_of_date=*/consumer_panel.json")
+    panel = json.loads(status.read_text())
+    assert {field.name for field in dataclasses.fields(HBMMMConfig)} <= set(params)
     assert params["seed"] == "20261121"
-    assert params["draws"] == str(SAMPLER["draws_count"])
-    assert {"data_hash", "period", "chains"} <= set(params)
+    assert params["draws"] == str(first.settings["draws_count"])
+    assert params["period"] == "week"
+    assert params["data_hash"] == panel["content_hash"]
+    assert data == [["consumer_periods", panel["content_hash"]]]
+    assert tags["mediamix.data_version"] == panel["data_version"]
+    assert re.fullmatch("[0-9a-f]{40}", tags["git.commit"])
+    assert tags["git.is_dirty"] in ("true", "false")
+    assert {"version.numpy", "version.pymc", "version.mlflow", "gate.decision"} <= set(tags)
     assert {"r_hat_max", "ess_min", "divergences_count", "fit_seconds", "peak_memory_mib"} <= set(metrics)
-    assert {"version.numpy", "version.pymc", "mediamix.data_version", "gate.decision"} <= set(tags)
-    assert {"figures/slope_densities.png", "effects/channel_effects.csv", "gate/gate_checks.csv"} <= set(
-        files
-    )
-    assert datasets == 1
+    assert set(files) >= {
+        *(f"figures/{name}.png" for name in ("slope_densities", "chain_ranks", "slope_forest")),
+        *(f"effects/{name}.csv" for name in EFFECT_TABLES),
+        "gate/gate_checks.csv",
+    }
 
 
 def test_market_only_data_says_exactly_what_is_not_evaluated(market_only):
@@ -273,7 +335,7 @@ def test_market_only_data_still_has_its_marts_and_its_quality(market_only):
         f"select count(*), sum(gmv_net_amount) > 0 from '{market_only.home}/marts/market_periods/*/*.parquet'"
     ).fetchall()
     assert rows == [(90, True)]
-    for name in ("channel_effects", "segment_channel_effects", "consumer_channel_effects", "placebo_results"):
+    for name in (*EFFECT_TABLES, "placebo_results"):
         assert market_only.table(name, "count(*)") == [(0,)]
     assert market_only.table("data_quality", "table_name, reason_code, rows_count", "order by all") == [
         ("market_outcomes", "accepted", 90),

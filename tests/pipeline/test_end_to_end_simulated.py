@@ -1,0 +1,59 @@
+"""`make run SOURCE=simulated`, small: months, one market, a known truth; landed to published by the same command."""
+
+import duckdb
+import pytest
+
+CHANNELS = ("digital", "email", "retargeting", "social", "tv")
+
+
+@pytest.fixture(scope="module")
+def simulated(run_product, tmp_path_factory):
+    return run_product(
+        tmp_path_factory.mktemp("simulated") / "home",
+        "simulated",
+        simulated_consumers_count=60,
+        simulated_markets_count=1,
+        simulated_periods_count=10,
+    )
+
+
+def test_every_channel_has_an_effect_by_both_methods(simulated):
+    found = simulated.table(
+        "channel_effects",
+        "model_name, channel_id, isfinite(mean)",
+        "where estimand = 'slope' and exposure_distribution = 'panel_rows' order by all",
+    )
+    assert found == [
+        (model, channel, True) for model in ("mediamix-hbmmm", "within_consumer") for channel in CHANNELS
+    ]
+
+
+def test_one_market_is_enough_and_every_row_was_accepted(simulated):
+    (market,) = simulated.table("market_channel_effects", "distinct market_id")
+    periods = duckdb.sql(
+        f"select distinct market_id from '{simulated.home}/marts/market_periods/*/*.parquet'"
+    ).fetchall()
+    assert periods == [market]
+    assert simulated.table("data_quality", "distinct reason_code") == [("accepted",)]
+
+
+def test_every_family_ran_on_months_and_the_fit_is_champion(simulated):
+    statuses = simulated.rows(
+        "select distinct status from "
+        "read_parquet('{artefacts}/family_status/**/part.parquet', hive_partitioning = false)"
+    )
+    assert statuses == [("evaluated",)]
+    refresh = duckdb.sql(
+        f"select period, source_name from '{simulated.home}/marts/current_refresh.parquet'"
+    ).fetchall()
+    assert refresh == [("month", "simulated")]
+    decisions = simulated.rows(
+        "select decision from read_parquet('{artefacts}/champions/**/part.parquet', hive_partitioning = false)"
+    )
+    assert decisions == [("promoted",)]
+
+
+def test_the_truth_lies_beside_the_estimates(simulated):
+    files = sorted((simulated.home / "artefacts" / "simulated_truth").glob("*.parquet"))
+    assert files
+    assert all(duckdb.sql(f"select count(*) from '{path}'").fetchall()[0][0] > 0 for path in files)
