@@ -43,4 +43,5 @@ def test_classified_models_use_known_reason_codes_only() -> None:
     assert len(models) == len(CONTRACT)
     for model in models:
         rules = re.findall(r"^    '([a-z_]+)':", model.read_text(), flags=re.MULTILINE)
+        assert rules, f"{model.name}: no rule found; are they written in another way now?"
         assert set(rules) <= codes, f"{model.name}: {set(rules) - codes} would never be judged"
