@@ -36,8 +36,10 @@ setup: $(STAMP) ## create .venv, install the lock, prepare the dbt manifest
 run: setup ## land data, materialise the whole graph, print the effect table (SOURCE=complete_journey|simulated|FOLDER, HOME_DIR=, PERIOD=)
 	@$(RUN_ENV) $(BIN)/python -m orchestration.cli run
 
-test: setup lint ## all tests that CI runs
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: setup ## all tests that CI runs, and lint beside them (its output follows theirs)
+	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
+	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile; tests=$$?; \
+	  wait $$lint; linted=$$?; cat $(VENV)/lint.log; exit $$((tests + linted))
 
 lint: setup ## ruff, import contracts, sqlfluff
 	@$(BIN)/ruff check .

@@ -82,8 +82,8 @@ def _effect_table(effects: "pd.DataFrame", as_of_date: object) -> object:
         reason = "" if row.is_identified else _short(row.not_identified_reason)
         verdict = "[green]yes[/]" if row.is_identified else "[red]no[/]"
         style = "bold" if row.is_primary else ""
-        cells = (row.channel_id, _estimand(row), row.method, mean, interval, row.unit or "", verdict, reason)
-        table.add_row(*(cell if cell.startswith("[") else _plain(cell) for cell in cells), style=style)
+        cells = [_plain(cell) for cell in (row.channel_id, _estimand(row), row.method, mean, interval)]
+        table.add_row(*cells, _plain(row.unit or ""), verdict, _plain(reason), style=style)
     return table
 
 
