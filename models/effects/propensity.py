@@ -2,9 +2,10 @@
 
     logit P(x_ict > 0) = characteristics_i + market_j + period_t + exposures of earlier periods + earlier GMV
 
-(Ni et al. 2023, section 3.3 uses characteristics only; lagged history is added, because targeting follows it.
-Only *earlier* periods enter: later ones would be consequences.) Scores describe overlap and feed second
-opinions; nothing here makes unrecorded targeting go away.
+(Ni et al. 2023, section 3.3 uses characteristics only: `conditioning="characteristics"`. Lagged history is added
+by default, because targeting follows it. Only *earlier* periods enter: later ones would be consequences.) The
+coefficients, the paper's lambda, come with a posterior. Scores describe overlap and feed second opinions;
+nothing here makes unrecorded targeting go away.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from scipy.special import expit
 
 from models.characteristics_design import characteristics_matrix
+from models.effects.logistic_posterior import LogisticPosterior, fit_logistic_posterior
 from models.errors import OverlapError
 from models.panel import ConsumerPanel
 
-RIDGE_INVERSE = 1.0  # scikit-learn's C on standardised columns; enough to keep separable data finite
+PRIOR_SD = 1.0  # log odds per sd of a column; enough to keep separable data finite
+CONDITIONINGS = ("history", "characteristics")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class PropensityFit:
     treatment : (R,) bool, exposures above `exposure_threshold`
     propensity_raw : (R,) as estimated; propensity : (R,) held in [clipping_threshold, 1 - clipping_threshold]
     feature_names, coefficients : (K,) standardised columns and their logit coefficients
+    posterior : of intercept and coefficients (lambda), None where the scores were given from outside
     """
 
     channel_id: str
@@ -40,6 +44,7 @@ class PropensityFit:
     propensity: np.ndarray
     feature_names: tuple[str, ...]
     coefficients: np.ndarray
+    posterior: LogisticPosterior | None = None
 
 
 def fit_propensity(
@@ -48,16 +53,57 @@ def fit_propensity(
     *,
     exposure_threshold: float = 0.0,
     clipping_threshold: float = 0.01,
+    conditioning: str = "history",
+    prior_sd: float = PRIOR_SD,
 ) -> PropensityFit:
     """Estimate the propensity of exposure above `exposure_threshold` in a period.
+
+    conditioning: "history" (characteristics, market, period, lagged exposures and GMV) or "characteristics"
+    (the paper's e(W_i): nothing but W). prior_sd: of each coefficient on its standardised column.
 
     Raises
     ------
     OverlapError
         All rows, or none, are treated: there is nobody to compare with.
     """
+    if conditioning not in CONDITIONINGS:
+        raise ValueError(f"conditioning is {conditioning!r}; it must be one of {', '.join(CONDITIONINGS)}.")
     if not 0 < clipping_threshold < 0.5:
         raise ValueError(f"clipping_threshold is {clipping_threshold}; it must lie between 0 and 0.5.")
+    treatment = exposed_rows(panel, channel_id, exposure_threshold)
+    if conditioning == "history":
+        features, names = history_features(panel)
+    else:
+        matrix, names = characteristics_matrix(panel)
+        features = matrix[panel.consumer_index]
+    kept = features.std(axis=0) > 1e-12
+    names = tuple(np.array(names, dtype=object)[kept])
+    posterior = fit_logistic_posterior(
+        features[:, kept], treatment, names, panel.consumer_index, prior_sd=prior_sd
+    )
+    standardised = (features[:, kept] - posterior.centre) / posterior.spread
+    raw = expit(posterior.mean[0] + standardised @ posterior.mean[1:])
+    return PropensityFit(
+        channel_id=channel_id,
+        exposure_threshold=exposure_threshold,
+        clipping_threshold=clipping_threshold,
+        treatment=treatment,
+        propensity_raw=raw,
+        propensity=raw.clip(clipping_threshold, 1 - clipping_threshold),
+        feature_names=names,
+        coefficients=posterior.mean[1:],
+        posterior=posterior,
+    )
+
+
+def exposed_rows(panel: ConsumerPanel, channel_id: str, exposure_threshold: float = 0.0) -> np.ndarray:
+    """(R,) bool, True where the channel's exposures in the period are above the threshold.
+
+    Raises
+    ------
+    ValueError : the channel is not in the panel.
+    OverlapError : all rows, or none, are exposed.
+    """
     channels = panel.channel_ids.tolist()
     if channel_id not in channels:
         raise ValueError(f"Channel {channel_id!r} is not in the panel; it has {', '.join(channels)}.")
@@ -68,23 +114,7 @@ def fit_propensity(
             f"Channel {channel_id!r}: {treated} of {len(treatment)} rows have more than {exposure_threshold:g} "
             "exposures, so there is no other arm to compare with. Raise exposure_threshold, or leave it out."
         )
-    features, names = history_features(panel)
-    spread = features.std(axis=0)
-    kept = spread > 1e-12
-    features = (features[:, kept] - features[:, kept].mean(axis=0)) / spread[kept]
-    model = LogisticRegression(C=RIDGE_INVERSE, solver="newton-cholesky", max_iter=200)
-    model.fit(features, treatment)
-    raw = model.predict_proba(features)[:, 1]
-    return PropensityFit(
-        channel_id=channel_id,
-        exposure_threshold=exposure_threshold,
-        clipping_threshold=clipping_threshold,
-        treatment=treatment,
-        propensity_raw=raw,
-        propensity=raw.clip(clipping_threshold, 1 - clipping_threshold),
-        feature_names=tuple(np.array(names, dtype=object)[kept]),
-        coefficients=model.coef_[0],
-    )
+    return treatment
 
 
 def history_features(panel: ConsumerPanel) -> tuple[np.ndarray, list[str]]:
