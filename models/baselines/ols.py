@@ -6,14 +6,19 @@
 characteristics do not carry that wish, so b_c is too high with and without them; it is published beside the
 model only to show by how much.
 Standard errors are clustered by consumer: the intervals fail for their centre, not for their width.
+`PooledOLS` predicts from the same regression: exposures, market covariates and, if asked, characteristics; without
+dummies of periods, which held-out periods have none of, nor of markets, which are what the hierarchy is for.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import pinvh
 
+from models.baselines.base import DesignMap, Prediction, Rows, as_rows, least_squares
 from models.characteristics_design import characteristics_matrix
 from models.effect_rows import effect_row, normal_numbers
 from models.panel import ConsumerPanel
@@ -70,6 +75,41 @@ def pooled_ols_effects(
             )
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class PooledOLS:
+    """The reference of comparison tables. with_characteristics: consumer characteristics among the columns."""
+
+    with_characteristics: bool = False
+
+    def fit(self, train: ConsumerPanel | Rows) -> FittedOLS:
+        """Least squares over all training rows; raises PanelError without any."""
+        rows = as_rows(train)
+        design_map = DesignMap.learn(rows, self.with_characteristics)
+        design = design_map.matrix(rows)
+        coefficients, inverse, rank = least_squares(design, rows.outcome)
+        squares = float(((rows.outcome - design @ coefficients) ** 2).sum())
+        degrees = max(len(rows) - rank, 3)
+        return FittedOLS(design_map, coefficients, inverse, squares / degrees, degrees)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedOLS:
+    """coefficients (p,) of the standardised columns, intercept first; inverse (p, p) of X'X; noise_variance."""
+
+    design_map: DesignMap
+    coefficients: np.ndarray
+    inverse: np.ndarray
+    noise_variance: float
+    degrees: int
+
+    def predict(self, rows: Rows) -> Prediction:
+        """Student t with the coefficients' error and the noise."""
+        design = self.design_map.matrix(rows)
+        scale = self.noise_variance * (1.0 + np.einsum("np,pq,nq->n", design, self.inverse, design))
+        freedom = np.full(len(rows), float(self.degrees))
+        return Prediction(design @ self.coefficients, np.sqrt(scale * freedom / (freedom - 2.0)), freedom)
 
 
 def _dummies(index: np.ndarray) -> np.ndarray:
