@@ -1,1 +1,1 @@
-"""How good the numbers are: recovery of known truth, coverage, and later splits and scores."""
+"""How good the numbers are: recovery of known truth, coverage, splits, scores and comparisons."""

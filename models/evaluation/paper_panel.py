@@ -1,0 +1,47 @@
+"""The paper's own simulated world (models/simulate/consumer_months.py) as the panel that models and baselines take."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from models.panel import ConsumerPanel
+from models.simulate.consumer_months import CHANNEL_IDS, CHARACTERISTICS, COVARIATES, ConsumerMonths
+
+FIRST_MONTH = np.datetime64("2023-01", "M")
+OUTCOME_UNIT = "log1p USD"
+
+
+def paper_panel(months: ConsumerMonths) -> ConsumerPanel:
+    """A chunk as a panel, rows in the chunk's order. `gmv` holds the world's outcome, log1p of dollars, and the
+    currency says so; the spend stratum is "none" for everybody, as this world has no pre-period."""
+    starts = (FIRST_MONTH + np.arange(months.period.max() + 1)).astype("datetime64[D]")
+    ids = np.array([f"c{i:07d}" for i in months.number], dtype=object)
+    markets, home = np.unique(months.market, return_inverse=True)
+    rows, channels = np.nonzero(months.exposures)
+    events = np.column_stack([months.consumer[rows], months.period[rows], channels]).astype(np.int64)
+    frame = pd.DataFrame(months.characteristics, columns=list(CHARACTERISTICS), index=ids)
+    return ConsumerPanel(
+        consumer_ids=ids,
+        market_ids=np.array([f"m{j:03d}" for j in markets], dtype=object),
+        channel_ids=np.array(CHANNEL_IDS, dtype=object),
+        period_starts=starts,
+        consumer_index=months.consumer.astype(np.int64),
+        market_index=home[months.consumer].astype(np.int64),
+        period_index=months.period.astype(np.int64),
+        gmv=months.outcome,
+        exposures=months.exposures.astype(float),
+        covariates=months.covariates,
+        covariate_names=COVARIATES,
+        covariates_incomplete=(),
+        consumer_market_index=home.astype(np.int64),
+        spend_stratum=np.full(len(ids), "none", dtype=object),
+        characteristics=frame,
+        characteristic_kinds=dict.fromkeys(CHARACTERISTICS, "numeric"),
+        characteristic_origins=dict.fromkeys(CHARACTERISTICS, "declared"),
+        calendar=starts,
+        exposure_events=events,
+        exposure_event_counts=months.exposures[rows, channels].astype(float),
+        currency_code=OUTCOME_UNIT,
+        period="month",
+    )
