@@ -16,7 +16,10 @@ TORCH_PARTS := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-c
 LOCK_SKIP := $(foreach part,$(TORCH_PARTS),--no-emit-package $(part))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint ui lock lock-check clean
+INFERENCE ?= auto
+SIZES ?= 5000 50000 500000
+REPLICATES ?= 200
+.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,7 +41,7 @@ run: setup ## land data, materialise the whole graph, print the effect table (SO
 
 test: setup ## all tests that CI runs, and lint beside them (its output follows theirs)
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
-	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile; tests=$$?; \
+	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile; tests=$$?; \
 	  wait $$lint; linted=$$?; cat $(VENV)/lint.log; exit $$((tests + linted))
 
 lint: setup ## ruff, import contracts, sqlfluff
@@ -50,6 +53,12 @@ lint: setup ## ruff, import contracts, sqlfluff
 
 ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
 	@$(RUN_ENV) $(BIN)/python -m orchestration.cli ui
+
+bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers, warm (SIZES="5000 50000", INFERENCE=auto|nuts|importance)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.hbmmm_scale --sizes $(SIZES) --inference $(INFERENCE)
+
+study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES)
 
 lock: ## write requirements.lock anew from pyproject.toml, for every Python from 3.11 to 3.13
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'uv>=0.9'

@@ -43,6 +43,7 @@ def fit_facts(fit: "HBMMMFit") -> dict[str, Any]:
         "ess_min": _worst(fit.diagnostics["ess_bulk"], min),
         "ess_tail_min": _worst(fit.diagnostics["ess_tail"], min),
         "divergences_count": int(fit.divergences_count),
+        **({"k_hat_max": fit.k_hat} if fit.is_importance_sampled else {}),
         "parameters_count": len(fit.diagnostics),
         "consumers_count": len(fit.consumer_ids),
         **{f"{name}_seconds": round(float(value), 1) for name, value in fit.seconds.items()},

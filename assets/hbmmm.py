@@ -94,7 +94,7 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
         verdict.outcome,
         verdict.text,
         severity=dg.AssetCheckSeverity.ERROR,
-        parameters=markdown(verdict.table.sort_values("r_hat", ascending=False)),
+        parameters=markdown(verdict.table.sort_values(verdict.table.columns[1], ascending=False)),
     )
 
 
@@ -193,11 +193,13 @@ def code_hash() -> str:
 
 def convergence_check(folder: Path, settings: "Settings") -> "CheckResult":
     """Check `converged` of a saved fit, parameter by parameter, with the limits of the gate."""
-    from models.checks.convergence import ConvergenceThresholds, check_convergence
+    from models.checks.convergence import ConvergenceThresholds, check_convergence, check_importance
 
     fit = _load_fit(folder)
     table = fit.diagnostics.set_index("parameter")
     limits = ConvergenceThresholds(r_hat=settings.gate_r_hat_most, ess=settings.gate_ess_least)
+    if fit.is_importance_sampled:
+        return check_importance(fit.k_hat, float(table["ess_bulk"].min()), limits)
     return check_convergence(
         table["r_hat"].to_dict(), table["ess_bulk"].to_dict(), fit.divergences_count, limits
     )

@@ -62,16 +62,24 @@ def gate_table(
     facts : of the fit: r_hat_max, ess_min, divergences_count, expected_gmv, observed_gmv. A missing or non-finite
         one is "not evaluated".
     """
-    from models.checks.convergence import ConvergenceThresholds, check_convergence
+    from models.checks.convergence import ConvergenceThresholds, check_convergence, check_importance
 
     limits = thresholds
     divergences = _number(facts.get("divergences_count"))
-    converged = check_convergence(
-        {"all": _number(facts.get("r_hat_max"))},
-        {"all": _number(facts.get("ess_min"))},
-        None if divergences is None else int(divergences),
-        ConvergenceThresholds(limits.r_hat_most, limits.ess_least, limits.divergences_most),
-    )
+    bounds = ConvergenceThresholds(limits.r_hat_most, limits.ess_least, limits.divergences_most)
+    if "k_hat_max" in facts:
+        k_hat, ess = _number(facts["k_hat_max"]), _number(facts.get("ess_min"))
+        unknown = float("nan")
+        converged = check_importance(
+            unknown if k_hat is None else k_hat, unknown if ess is None else ess, bounds
+        )
+    else:
+        converged = check_convergence(
+            {"all": _number(facts.get("r_hat_max"))},
+            {"all": _number(facts.get("ess_min"))},
+            None if divergences is None else int(divergences),
+            bounds,
+        )
     expected, observed = _number(facts.get("expected_gmv")), _number(facts.get("observed_gmv"))
     deviation = None if expected is None or not observed else abs(expected - observed) / abs(observed)
     return [

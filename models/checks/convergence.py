@@ -1,4 +1,7 @@
-"""Did the chains agree, and did they give enough draws? (Vehtari et al. 2021: R-hat below 1.01.)"""
+"""Did the chains agree, and did they give enough draws? (Vehtari et al. 2021: R-hat below 1.01.)
+
+Importance samples have no chains: their k-hat and effective size are judged in their place (Vehtari et al. 2024).
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from models.checks.base import CheckResult
 
 @dataclass(frozen=True)
 class ConvergenceThresholds:
-    """Limits that a fit must keep: r_hat below, effective sample size above, divergences not above."""
+    """Limits that a fit must keep: r_hat and k_hat below, effective sample size above, divergences not above."""
 
     r_hat: float = 1.01
     ess: float = 400.0
     divergences_count: int = 0
+    k_hat: float = 0.5
 
 
 def check_convergence(
@@ -61,6 +65,25 @@ def check_convergence(
     else:
         passed, text = True, f"Converged: {said}."
     return CheckResult("converged", passed, text, worst_r_hat, limits.r_hat, table)
+
+
+def check_importance(
+    k_hat: float, ess: float, thresholds: ConvergenceThresholds | None = None
+) -> CheckResult:
+    """Check `converged` of a fit by importance sampling: worst k-hat, least effective size over data sets."""
+    limits = thresholds or ConvergenceThresholds()
+    table = pd.DataFrame({"parameter": ["all"], "k_hat": [k_hat], "ess": [ess]})
+    said = (
+        f"k-hat {k_hat:.2f} (limit {limits.k_hat}), effective sample size {ess:.0f} (limit {limits.ess:.0f})"
+    )
+    if k_hat >= limits.k_hat or ess <= limits.ess:
+        passed, text = False, f"Not converged: {said}."
+    elif not (np.isfinite(k_hat) and np.isfinite(ess)):
+        passed, text = None, f"Not evaluated: {said}."
+    else:
+        passed, text = True, f"Converged: {said}."
+    table["passed"] = passed
+    return CheckResult("converged", passed, text, k_hat, limits.k_hat, table)
 
 
 def _shown(value: float | int | None, fmt: str) -> str:

@@ -9,6 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+_CHOICES = {
+    "include_period_effects": ("full", "none"),
+    "slope_correlations": ("lkj", "none"),
+    "basis": ("concave", "linear"),
+    "inference": ("auto", "nuts", "importance"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class HBMMMConfig:
@@ -32,13 +39,19 @@ class HBMMMConfig:
     prior_*_sd: standard deviation of the normal prior on a fixed coefficient; scale of the half-normal prior on
         a standard deviation; prior_log_noise_sd: of the normal prior on log noise sd (mean 0).
     robust_errors: stretch population draws to consumer-clustered errors where these are wider.
-    worker_processes: processes over imputations (1 = in this process).
+    worker_processes: processes over imputations (1 = in this process); threads of importance sampling.
+    slope_correlations: "lkj" gives the consumer slopes a full covariance, with the LKJ prior of concentration
+        prior_slope_correlation on their correlations; "none" a diagonal one.
+    basis: exposure columns of the row-level design: x and log1p(x), or x alone (the paper's model).
+    inference: "nuts"; "importance": importance sampling of the collapsed posterior (importance.py); "auto" takes
+        the latter from importance_consumers on, and NUTS where its k-hat or size fails.
+    importance_draws: particles of the last stage.
     """
 
     chains: int = 4
     tune: int = 50
-    draws: int = 1000
-    target_accept: float = 0.6
+    draws: int = 1500
+    target_accept: float = 0.5
     seed: int = 20261121
     imputations_count: int = 5
     imputation_rounds: int = 10
@@ -57,12 +70,19 @@ class HBMMMConfig:
     prior_consumer_slope_scale: float = 0.3
     prior_market_scale: float = 0.3
     prior_log_noise_sd: float = 1.0
+    slope_correlations: Literal["lkj", "none"] = "lkj"
+    prior_slope_correlation: float = 2.0
+    basis: Literal["concave", "linear"] = "concave"
+    inference: Literal["auto", "nuts", "importance"] = "auto"
+    importance_consumers: int = 50_000
+    importance_draws: int = 2500
     robust_errors: bool = True
     worker_processes: int = 1
 
     def __post_init__(self) -> None:
         """Refuse settings that would only fail after minutes of sampling."""
-        for name in ("chains", "tune", "draws", "effect_draws", "imputation_rounds", "worker_processes"):
+        counts = ("chains", "tune", "draws", "effect_draws", "imputation_rounds", "worker_processes")
+        for name in (*counts, "importance_consumers", "importance_draws"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}; raise it.")
         for name in ("interval_level", "target_accept", "collinearity_threshold"):
@@ -76,10 +96,9 @@ class HBMMMConfig:
         for name in self.__dataclass_fields__:
             if name.startswith("prior_") and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
-        if self.include_period_effects not in ("full", "none"):
-            raise ValueError(
-                f"include_period_effects must be 'full' or 'none', got {self.include_period_effects!r}."
-            )
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {list(allowed)}, got {getattr(self, name)!r}.")
 
     def draws_each(self, data_sets_count: int) -> int:
         """Kept draws a chain for each of so many completed data sets."""

@@ -72,6 +72,7 @@ class Design:
     dropped: tuple[tuple[str, str], ...]
     channel_ids: tuple[str, ...]
     has_market_level: bool
+    has_correlated_slopes: bool = False
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -132,6 +133,7 @@ class Design:
             dropped=tuple((str(n), str(r)) for n, r in values["dropped"]),
             channel_ids=tuple(values["channel_ids"]),
             has_market_level=bool(values["has_market_level"]),
+            has_correlated_slopes=bool(values["has_correlated_slopes"]),
         )
 
 
@@ -170,6 +172,7 @@ def build_design(
         dropped=dropped,
         channel_ids=statistics.channel_ids,
         has_market_level=len(np.unique(statistics.market_index)) > 2,
+        has_correlated_slopes=config.slope_correlations == "lkj" and len(slopes) > 2,
     )
 
 
@@ -251,6 +254,9 @@ def _row_columns(
                 dropped.append((column.name, "the same exposure on every panel row"))
                 continue
             if column.kind == "exposure_log1p":
+                if config.basis == "linear":
+                    dropped.append((column.name, "the linear basis was chosen"))
+                    continue
                 x = exposure_of[column.channel_id]
                 w = moments.within
                 product = w[x, x] * w[j, j]

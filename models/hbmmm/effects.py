@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from models.effect_rows import effect_row
 from models.hbmmm.consumers import consumer_draws
 from models.hbmmm.diagnostics import ess_bulk, r_hat
-from models.hbmmm.exposure_weights import Estimand, estimands_of
+from models.hbmmm.exposure_weights import Estimand, ExposureSums, estimands_of
 from models.hbmmm.fit import HBMMMFit
 from models.hbmmm.problem import build_problem
 from models.hbmmm.robust import error_variances
@@ -30,7 +31,6 @@ MARKET_KEY = ("market_id",)
 SEGMENT_KEY = ("segment_name", "segment_value", "consumers_count")
 PRIMARY = {("slope", "panel_rows"), ("att_exposed", "exposed_rows"), ("contribution", "panel_rows")}
 CONSUMER_ESTIMANDS = (0, 3)  # slope over panel rows, contribution
-_CONSUMER_QUANTILE_DRAWS = 250
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +49,22 @@ class EffectTables:
 
 def compute_effects(fit: HBMMMFit, panel: Any) -> EffectTables:
     """Effects of every channel on the panel the model was fitted on. Raises PanelError for another panel."""
-    statistics = SufficientStatistics.from_panel(panel)
+    sums = ExposureSums.from_panel(panel, fit.consumer_ids, fit.design.modelled_channels)
+    return effects_of_statistics(fit, SufficientStatistics.from_panel(panel), sums, panel.characteristics)
+
+
+def effects_of_statistics(
+    fit: HBMMMFit, statistics: SufficientStatistics, sums: ExposureSums, characteristics: pd.DataFrame
+) -> EffectTables:
+    """compute_effects without the rows: from the statistics the model was fitted on and sums of their exposures.
+
+    sums: consumers and channels in the order of the fit. characteristics: observed ones (with gaps), by consumer_id.
+    """
     channels = fit.design.modelled_channels
-    estimands = estimands_of(panel, fit.consumer_ids, channels)
+    estimands = estimands_of(sums)
     if not channels:
         return _no_effects(fit, estimands)
-    groups = population_groups(fit, panel)
+    groups = population_groups(fit, characteristics)
     scale_x, scale_log, has_log = _scales(fit)
     weights_x = np.concatenate([e.weight_x * scale_x for e in estimands], axis=1)  # (N, 4 C)
     weights_log = np.concatenate([e.weight_log1p * scale_log for e in estimands], axis=1)
@@ -145,9 +155,12 @@ def _population_table(
     lower, upper = np.quantile(flat, [(1 - level) / 2, (1 + level) / 2], axis=0)
     positive = (flat > 0).mean(axis=0)
     chained = values.reshape(len(values), fit.config.chains, -1, totals.size)
-    enough = chained.shape[2] >= 4
-    rhat = r_hat(chained) if enough else np.full(totals.size, np.nan)
-    ess = np.sum([ess_bulk(v) for v in chained], axis=0) if enough else np.full(totals.size, np.nan)
+    rhat, ess = np.full(totals.size, np.nan), np.full(totals.size, np.nan)
+    if fit.is_importance_sampled:
+        ess[:] = min(float(fit.sampler["importance_ess"].sum()), chained[..., 0].size)
+    elif chained.shape[2] >= 4:
+        rhat = r_hat(chained)
+        ess = np.sum([ess_bulk(v) for v in chained], axis=0)
     channels = fit.design.modelled_channels
     rows = []
     for g, label in enumerate(groups.labels):
@@ -167,6 +180,7 @@ def _population_table(
                     probability_positive=positive[g, j],
                     r_hat=rhat.reshape(totals.shape)[g, j],
                     ess=ess.reshape(totals.shape)[g, j],
+                    k_hat=fit.k_hat,
                     error_ratio=ratio[g, j],
                 )
                 rows.append(label | row)
@@ -224,7 +238,11 @@ def _pick(table: pd.DataFrame, level: str, key: tuple[str, ...]) -> pd.DataFrame
 
 
 class _ConsumerSummary:
-    """Streams consumer effects: exact mean and sd over all draws, quantiles over an even subset of them."""
+    """Streams the first three moments of consumer effects, of which mean, sd and quantiles follow.
+
+    An effect is linear in coefficients that are normal given the global draw, so its distribution is close to normal;
+    quantiles are Cornish-Fisher's, with the skewness that the mixture over global draws leaves.
+    """
 
     def __init__(
         self, estimands: tuple[Estimand, ...], denominators: np.ndarray, channels_count: int, fit: HBMMMFit
@@ -234,30 +252,36 @@ class _ConsumerSummary:
         )
         self.estimands = [estimands[e] for e in CONSUMER_ESTIMANDS]
         self.denominators = denominators[:, self.columns]
-        self.total_draws = len(fit.completed) * len(fit.kept_index)
-        self.every = max(self.total_draws // _CONSUMER_QUANTILE_DRAWS, 1)
         self.count = 0
+        self.first = np.zeros(self.denominators.shape)
         self.sums = np.zeros(self.denominators.shape)
         self.squares = np.zeros(self.denominators.shape)
+        self.cubes = np.zeros(self.denominators.shape)
         self.positive = np.zeros(self.denominators.shape)
-        self.subset: list[np.ndarray] = []
 
     def add(self, effect: np.ndarray) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             value = effect[:, self.columns] / self.denominators
-        self.sums += value
-        self.squares += value**2
+        if not self.count:
+            self.first = value  # moments about the first draw: no cancellation
         self.positive += value > 0
-        if self.count % self.every == 0:
-            self.subset.append(value.astype(np.float32))
+        value = value - self.first
+        square = value * value
+        self.sums += value
+        self.squares += square
+        self.cubes += square * value
         self.count += 1
 
     def table(self, fit: HBMMMFit, channels: tuple[str, ...]) -> pd.DataFrame:
-        mean = self.sums / self.count
-        sd = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0.0))
-        level = fit.config.interval_level
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        lower, upper = np.quantile(np.stack(self.subset), tails, axis=0)
+        shift = self.sums / self.count
+        second = self.squares / self.count
+        variance = np.maximum(second - shift**2, 0.0)
+        third = self.cubes / self.count - 3.0 * shift * second + 2.0 * shift**3
+        mean, sd = self.first + shift, np.sqrt(variance)
+        skewness = np.divide(third, sd**3, out=np.zeros_like(sd), where=sd > 0)
+        z = special.ndtri((1 + fit.config.interval_level) / 2)
+        bend = (z**2 - 1.0) * np.clip(skewness, -1.0, 1.0) / 6.0
+        lower, upper = mean + sd * (bend - z), mean + sd * (bend + z)
         frames = []
         for e, estimand in enumerate(self.estimands):
             for c, channel in enumerate(channels):

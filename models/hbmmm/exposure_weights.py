@@ -32,47 +32,77 @@ class Estimand:
     denominator: np.ndarray | None
 
 
-def estimands_of(panel: Any, consumer_ids: np.ndarray, channels: tuple[str, ...]) -> tuple[Estimand, ...]:
-    """The four estimands over a panel's rows, consumers and channels in the given order.
+@dataclass(frozen=True, slots=True, eq=False)
+class ExposureSums:
+    """Sums over each consumer's panel rows of functions of its exposures x, (N, C) each; rows (N,).
 
-    Raises PanelError when the panel lacks a consumer or a channel of the fit.
+    step is log1p(x + 1) - log1p(x). Together with the Gram matrices they replace the rows: SQL can give both.
     """
-    number = {c: i for i, c in enumerate(consumer_ids.tolist())}
-    row = np.array([number.get(c, -1) for c in np.asarray(panel.consumer_ids, dtype=object).tolist()])
-    index = row[np.asarray(panel.consumer_index)]
-    known = index >= 0
-    if len(np.unique(index[known])) != len(consumer_ids):
-        raise PanelError(
-            "the panel lacks consumers of the fit; compute effects on the panel the model was fitted on."
-        )
-    position = {c: i for i, c in enumerate(panel.channel_ids)}
-    lacking = [c for c in channels if c not in position]
-    if lacking:
-        raise PanelError(
-            f"the panel lacks the channels {lacking} of the fit; use the panel it was fitted on."
-        )
-    x = np.asarray(panel.exposures, dtype=float)[known][:, [position[c] for c in channels]]
-    index = index[known]
-    step = np.log1p(x + 1.0) - np.log1p(x)
 
-    def total(values: np.ndarray) -> np.ndarray:
-        columns = [np.bincount(index, weights=v, minlength=len(consumer_ids)) for v in values.T]
-        return np.column_stack(columns) if columns else np.zeros((len(consumer_ids), 0))
+    currency_code: str
+    rows: np.ndarray
+    exposures: np.ndarray
+    exposures_log1p: np.ndarray
+    steps: np.ndarray
+    exposures_steps: np.ndarray
+    exposed: np.ndarray
 
-    rows = total(np.ones_like(x))
-    exposures, exposures_log1p, exposed = total(x), total(np.log1p(x)), total((x > 0).astype(float))
-    currency = str(panel.currency_code)
+    @classmethod
+    def from_panel(cls, panel: Any, consumer_ids: np.ndarray, channels: tuple[str, ...]) -> ExposureSums:
+        """Sums over a panel's rows, consumers and channels in the given order.
+
+        Raises PanelError when the panel lacks a consumer or a channel of the fit.
+        """
+        number = {c: i for i, c in enumerate(consumer_ids.tolist())}
+        row = np.array([number.get(c, -1) for c in np.asarray(panel.consumer_ids, dtype=object).tolist()])
+        index = row[np.asarray(panel.consumer_index)]
+        known = index >= 0
+        if len(np.unique(index[known])) != len(consumer_ids):
+            raise PanelError(
+                "the panel lacks consumers of the fit; compute effects on the panel the model was fitted on."
+            )
+        position = {c: i for i, c in enumerate(panel.channel_ids)}
+        lacking = [c for c in channels if c not in position]
+        if lacking:
+            raise PanelError(
+                f"the panel lacks the channels {lacking} of the fit; use the panel it was fitted on."
+            )
+        x = np.asarray(panel.exposures, dtype=float)[known][:, [position[c] for c in channels]]
+        index = index[known]
+        step = np.log1p(x + 1.0) - np.log1p(x)
+
+        def total(values: np.ndarray) -> np.ndarray:
+            columns = [np.bincount(index, weights=v, minlength=len(consumer_ids)) for v in values.T]
+            return np.column_stack(columns) if columns else np.zeros((len(consumer_ids), 0))
+
+        return cls(
+            currency_code=str(panel.currency_code),
+            rows=np.bincount(index, minlength=len(consumer_ids)).astype(float),
+            exposures=total(x),
+            exposures_log1p=total(np.log1p(x)),
+            steps=total(step),
+            exposures_steps=total(x * step),
+            exposed=total((x > 0).astype(float)),
+        )
+
+
+def estimands_of(sums: ExposureSums) -> tuple[Estimand, ...]:
+    """The four estimands, consumers and channels in the order of the sums."""
+    rows = np.repeat(sums.rows[:, None], sums.exposures.shape[1], axis=1)
+    currency = sums.currency_code
     per_exposure = f"{currency} per exposure"
     return (
-        Estimand("slope", "panel_rows", per_exposure, rows, total(step), rows),
-        Estimand("slope", "exposure_weighted", per_exposure, exposures, total(x * step), exposures),
+        Estimand("slope", "panel_rows", per_exposure, rows, sums.steps, rows),
+        Estimand(
+            "slope", "exposure_weighted", per_exposure, sums.exposures, sums.exposures_steps, sums.exposures
+        ),
         Estimand(
             "att_exposed",
             "exposed_rows",
             f"{currency} per exposed consumer-period",
-            exposures,
-            exposures_log1p,
-            exposed,
+            sums.exposures,
+            sums.exposures_log1p,
+            sums.exposed,
         ),
-        Estimand("contribution", "panel_rows", currency, exposures, exposures_log1p, None),
+        Estimand("contribution", "panel_rows", currency, sums.exposures, sums.exposures_log1p, None),
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from models.errors import ConvergenceError
 from models.hbmmm.characteristics import (
     kept_levels,
     learn_characteristics,
@@ -26,12 +27,19 @@ from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import consumer_draws
 from models.hbmmm.design import Design, build_design
 from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat
+from models.hbmmm.importance import sample_importance
 from models.hbmmm.problem import build_problem, consumer_row_means, prior_table
-from models.hbmmm.sampler import Sample, sample_posterior
+from models.hbmmm.sample import Sample
+from models.hbmmm.sampler import sample_posterior
 from models.hbmmm.statistics import SufficientStatistics
+from models.hbmmm.strata import pooled_strata
 from models.imputation import impute_characteristics
 
 Progress = Callable[[str, float], None]
+K_HAT_MOST = (
+    0.5  # Vehtari et al. 2024: below it importance sampling errs little more than its effective size says
+)
+IMPORTANCE_ESS_LEAST = 400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +55,8 @@ class HBMMMFit:
         (chain * draws + draw) they belong to.
     coefficient_mean (N, pM), coefficient_covariance (N, pM, pM): moments of each consumer's total coefficients of
         the moderated row columns. learned_share (N, k): 1 - (posterior sd / prior sd)^2 of the consumer effects.
-    sampler: one row per imputation: divergences, gradients, seconds. diagnostics: one row per parameter.
+    sampler: one row per imputation: method, divergences, passes over the data, k-hat, seconds.
+    diagnostics: one row per parameter.
     """
 
     config: HBMMMConfig
@@ -70,6 +79,16 @@ class HBMMMFit:
     diagnostics: pd.DataFrame
     sampler: pd.DataFrame
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_importance_sampled(self) -> bool:
+        """Draws are a resampled importance sample: k_hat and its size judge them, R-hat cannot."""
+        return bool((self.sampler["method"] == "importance").all())
+
+    @property
+    def k_hat(self) -> float:
+        """Worst k-hat over the completed data sets; nan for NUTS."""
+        return float(self.sampler["k_hat"].max())
 
     @property
     def divergences_count(self) -> int:
@@ -152,7 +171,7 @@ def fit_hbmmm(
         design=design,
         strata=problem.strata,
         parameter_names=problem.parameter_names,
-        prior_sd=prior_table(problem, config)[1],
+        prior_sd=prior_table(problem.design, len(problem.strata), config)[1],
         draws=draws,
         consumer_ids=statistics.consumer_ids,
         market_ids=statistics.market_ids,
@@ -165,23 +184,27 @@ def fit_hbmmm(
         coefficient_mean=mean,
         coefficient_covariance=covariance,
         learned_share=learned,
-        diagnostics=diagnose(draws, problem.parameter_names),
+        diagnostics=diagnose(draws, problem.parameter_names, samples),
         sampler=_sampler_frame(samples),
         seconds=seconds,
     )
 
 
-def diagnose(draws: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
-    """One row per parameter of draws (imputation, chain, draw, d): mean, sd, r_hat, ess_bulk, ess_tail."""
-    return pd.DataFrame(
-        {
-            "parameter": list(names),
-            "mean": draws.mean(axis=(0, 1, 2)),
-            "sd": draws.std(axis=(0, 1, 2)),
-            "r_hat": r_hat(draws),
-            "ess_bulk": np.sum([ess_bulk(d) for d in draws], axis=0),
-            "ess_tail": np.sum([ess_tail(d) for d in draws], axis=0),
-        }
+def diagnose(draws: np.ndarray, names: tuple[str, ...], samples: list[Sample]) -> pd.DataFrame:
+    """One row per parameter of draws (imputation, chain, draw, d): mean, sd, r_hat, ess_bulk, ess_tail.
+
+    Draws of importance sampling have no chains: r_hat is nan there, and both sizes are Kish's of the weights.
+    """
+    table = pd.DataFrame(
+        {"parameter": list(names), "mean": draws.mean(axis=(0, 1, 2)), "sd": draws.std(axis=(0, 1, 2))}
+    )
+    size = float(np.sum([s.importance_ess for s in samples]))
+    if np.isfinite(size):
+        return table.assign(r_hat=np.nan, ess_bulk=size, ess_tail=size)
+    return table.assign(
+        r_hat=r_hat(draws),
+        ess_bulk=np.sum([ess_bulk(d) for d in draws], axis=0),
+        ess_tail=np.sum([ess_tail(d) for d in draws], axis=0),
     )
 
 
@@ -228,6 +251,10 @@ def _sample_all(
     tell: Progress,
 ) -> list[Sample]:
     jobs = [(statistics, design, one, config, seed) for one, seed in zip(completed, seeds, strict=True)]
+    if _takes_importance(config, len(statistics.consumer_ids)):
+        samples = _importance_samples(jobs, tell)
+        if samples is not None:
+            return samples
     workers = min(config.worker_processes, len(jobs))
     samples = []
     if workers > 1:
@@ -250,6 +277,41 @@ def _sample_all(
 def _sample_job(job: tuple, progress: Progress | None = None) -> Sample:
     statistics, design, completed, config, seed = job
     return sample_posterior(build_problem(statistics, design, completed), config, seed, progress)
+
+
+def _takes_importance(config: HBMMMConfig, consumers_count: int) -> bool:
+    if config.inference == "auto":
+        return consumers_count >= config.importance_consumers
+    return config.inference == "importance"
+
+
+def _importance_samples(jobs: list[tuple], tell: Progress) -> list[Sample] | None:
+    """Samples by importance, one data set after the other; None where they fail and NUTS is allowed in their place."""
+    samples = []
+    for i, (statistics, design, completed, config, seed) in enumerate(jobs):
+
+        def part(text: str, share: float, i: int = i) -> None:
+            tell(f"completed data set {i + 1} of {len(jobs)}: {text}", 0.02 + 0.9 * (i + share) / len(jobs))
+
+        strata = pooled_strata(statistics.spend_stratum, statistics.packed[:, -1])[0]
+        prior_sd = prior_table(design, len(strata), config)[1]
+        try:
+            sample = sample_importance(statistics, design, completed, prior_sd, config, seed, part)
+        except ConvergenceError as error:
+            if config.inference == "importance":
+                raise
+            tell(f"importance sampling gave up ({error}); NUTS instead", 0.02)
+            return None
+        reliable = sample.k_hat < K_HAT_MOST and sample.importance_ess >= IMPORTANCE_ESS_LEAST
+        if not reliable and config.inference == "auto":
+            tell(
+                f"importance sampling is not reliable (k-hat {sample.k_hat:.2f}, effective size "
+                f"{sample.importance_ess:.0f}); NUTS instead",
+                0.02,
+            )
+            return None
+        samples.append(sample)
+    return samples
 
 
 def _kept_index(config: HBMMMConfig, imputations_count: int) -> np.ndarray:
@@ -277,8 +339,11 @@ def _sampler_frame(samples: list[Sample]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "imputation": np.arange(len(samples)),
+            "method": ["nuts" if np.isnan(s.importance_ess) else "importance" for s in samples],
             "divergences_count": [s.divergences_count for s in samples],
-            "gradients_count": [s.gradients_count for s in samples],
+            "evaluations_count": [s.evaluations_count for s in samples],
+            "k_hat": [s.k_hat for s in samples],
+            "importance_ess": [s.importance_ess for s in samples],
             "step_size": [s.step_size for s in samples],
             "seconds_mode": [s.seconds_mode for s in samples],
             "seconds_sampling": [s.seconds_sampling for s in samples],

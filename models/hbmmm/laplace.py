@@ -64,8 +64,9 @@ def find_mode(problem: Problem, prior_sd: np.ndarray, density: Gradient) -> Lapl
             "the posterior mode was not found: its density is not finite. Look for columns that repeat each other "
             "or for amounts of absurd size in the panel."
         )
-    sds = slice(len(problem.strata), n_variance)
-    x[sds] = np.maximum(np.abs(x[sds]), 1e-3)
+    x = problem.positive(x)
+    for part in (problem.layout.consumer, problem.layout.market):
+        x[part] = np.maximum(x[part], 1e-3)
     return Laplace(x, _covariance(problem, x, prior_sd, density, n_variance))
 
 
@@ -168,7 +169,9 @@ def _start(problem: Problem, prior_sd: np.ndarray) -> np.ndarray:
         + (problem.constant_cross @ pooled) @ pooled
     )
     log_noise = 0.5 * np.log(np.maximum(squares, 1e-6) / np.maximum(problem.stratum_rows, 1.0)) - 0.2
-    return np.concatenate([log_noise, 0.3 * prior_sd[len(log_noise) : len(prior_sd) - p], pooled])
+    start = np.concatenate([log_noise, 0.3 * prior_sd[len(log_noise) : len(prior_sd) - p], pooled])
+    start[problem.layout.correlation] = 0.0
+    return start
 
 
 def _covariance(
@@ -195,7 +198,8 @@ def _covariance(
     # density may even have a dip at zero): it gets its second moment along the line through the mode, uncoupled.
     near_zero = [
         a
-        for a in range(len(problem.strata), n_variance)
+        for part in (problem.layout.consumer, problem.layout.market)
+        for a in range(part.start, part.stop)
         if schur[a, a] <= 0 or mode[a] * np.sqrt(schur[a, a]) < 3.0
     ]
     for a in near_zero:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from models.hbmmm import correlation
 from models.hbmmm.backend import load_pymc
 from models.hbmmm.problem import Problem, log_likelihood
 
@@ -20,7 +21,9 @@ from models.hbmmm.problem import Problem, log_likelihood
 class CompiledModel:
     """A PyMC model of `names`, its compiled log posterior and the slot for the data."""
 
-    def __init__(self, names: tuple[str, ...], prior_mean: np.ndarray, prior_sd: np.ndarray) -> None:
+    def __init__(
+        self, names: tuple[str, ...], prior_mean: np.ndarray, prior_sd: np.ndarray, concentration: float
+    ) -> None:
         pm = load_pymc()
         import pytensor.tensor as pt
         from pytensor.compile.mode import Mode
@@ -30,7 +33,7 @@ class CompiledModel:
         slot: dict[str, Problem] = {}
 
         class MarginalLogLikelihood(Op):
-            """(parameters) -> log-likelihood, gradient."""
+            """(parameters) -> log-likelihood, gradient; with what makes normal priors of correlations LKJ."""
 
             __props__ = ()
 
@@ -39,7 +42,15 @@ class CompiledModel:
                 return Apply(self, [parameters], [pt.dscalar(), pt.dvector()])
 
             def perform(self, node: Apply, inputs: list, outputs: list) -> None:
-                value, gradient = log_likelihood(slot["problem"], inputs[0])
+                problem = slot["problem"]
+                value, gradient = log_likelihood(problem, inputs[0])
+                part = problem.layout.correlation
+                if part.stop > part.start:
+                    ratio, along = correlation.log_prior_ratio(
+                        inputs[0][part], problem.slopes_count - 1, concentration
+                    )
+                    value += ratio
+                    gradient[part] += along
                 outputs[0][0] = np.asarray(value)
                 outputs[1][0] = gradient
 
@@ -71,11 +82,13 @@ class CompiledModel:
         return float(value), np.array(gradient)
 
 
-def compiled_model(names: tuple[str, ...], prior_mean: np.ndarray, prior_sd: np.ndarray) -> CompiledModel:
-    """The compiled model of these parameters and priors; the last few are kept."""
-    return _compiled_model(names, tuple(prior_mean.tolist()), tuple(prior_sd.tolist()))
+def compiled_model(
+    names: tuple[str, ...], prior_mean: np.ndarray, prior_sd: np.ndarray, concentration: float = 2.0
+) -> CompiledModel:
+    """The compiled model of these parameters and priors (LKJ with this concentration); the last few are kept."""
+    return _compiled_model(names, tuple(prior_mean.tolist()), tuple(prior_sd.tolist()), concentration)
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled_model(names: tuple, prior_mean: tuple, prior_sd: tuple) -> CompiledModel:
-    return CompiledModel(names, np.array(prior_mean), np.array(prior_sd))
+def _compiled_model(names: tuple, prior_mean: tuple, prior_sd: tuple, concentration: float) -> CompiledModel:
+    return CompiledModel(names, np.array(prior_mean), np.array(prior_sd), concentration)

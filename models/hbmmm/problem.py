@@ -1,7 +1,8 @@
 """The scaled fitting problem: statistics, design and consumer features arranged for the compiled kernel.
 
 The marginal log-likelihood and its gradient (Fisher's identity, studies/hbmmm.md section 2) in the parameters
-    [log noise sd per stratum, signed consumer sd (k), signed market sd (r), fixed coefficients (d, omega)].
+    [log noise sd per stratum, signed consumer sd (k), correlation values of the slopes (correlation.py), signed market
+    sd (r), fixed coefficients (d, omega)].
 Consumer and market effects are integrated out exactly; rows are not touched again.
 """
 
@@ -11,13 +12,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.hbmmm import kernel
+from models.hbmmm import correlation, kernel
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design, feature_matrix
 from models.hbmmm.statistics import SufficientStatistics
 from models.hbmmm.strata import pooled_strata
 
 CHUNK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Slices of the parameter vector."""
+
+    noise: slice
+    consumer: slice
+    correlation: slice
+    market: slice
+    fixed: slice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +76,12 @@ class Problem:
         rows = [c.name for c in self.design.row_columns]
         names = [f"log_noise_sd[{s}]" for s in self.strata]
         names += [f"consumer_sd[{rows[c]}]" for c in self.design.slope_columns]
+        if self.design.has_correlated_slopes:
+            slopes = [rows[c] for c in self.design.slope_columns[1:]]
+            first, second = correlation.pairs_of(len(slopes))
+            names += [
+                f"slope_correlation_z[{slopes[a]}|{slopes[b]}]" for a, b in zip(first, second, strict=True)
+            ]
         if self.design.has_market_level:
             names += [f"market_sd[{rows[c]}]" for c in self.design.market_columns]
         return tuple(names) + self.design.fixed_names
@@ -78,20 +96,44 @@ class Problem:
         out[flat[keep]] = moved[keep]
         return out
 
+    @property
+    def layout(self) -> Layout:
+        """Where each kind of parameter stands in the parameter vector."""
+        s, k = len(self.strata), self.slopes_count
+        m = k - 1
+        correlations = m * (m - 1) // 2 if self.design.has_correlated_slopes else 0
+        markets = self.market_count if self.design.has_market_level else 0
+        return Layout(
+            noise=slice(0, s),
+            consumer=slice(s, s + k),
+            correlation=slice(s + k, s + k + correlations),
+            market=slice(s + k + correlations, s + k + correlations + markets),
+            fixed=slice(s + k + correlations + markets, None),
+        )
+
     def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(log noise sd, L (k,k), signed market sd (r,), fixed) of a parameter vector."""
-        s, k = len(self.strata), self.slopes_count
+        at = self.layout
+        scale = parameters[at.consumer]
+        factor = np.diag(scale)
+        z = parameters[at.correlation]
+        if len(z):
+            factor[1:, 1:] = scale[1:, None] * correlation.cholesky_factor(z, len(scale) - 1)
         market = np.zeros(self.market_count)
-        start = s + k
         if self.design.has_market_level:
-            market = np.ascontiguousarray(parameters[start : start + self.market_count])
-            start += self.market_count
-        return (
-            parameters[:s],
-            np.diag(parameters[s : s + k]),
-            market,
-            np.ascontiguousarray(parameters[start:]),
-        )
+            market = np.ascontiguousarray(parameters[at.market])
+        return parameters[at.noise], factor, market, np.ascontiguousarray(parameters[at.fixed])
+
+    def positive(self, draws: np.ndarray) -> np.ndarray:
+        """Draws (..., d) with standard deviations positive, and correlations turned with their signs."""
+        at = self.layout
+        out = draws.copy()
+        if self.design.has_correlated_slopes:
+            signs = np.where(draws[..., at.consumer][..., 1:] < 0, -1.0, 1.0)
+            out[..., at.correlation] = correlation.flip_signs(draws[..., at.correlation], signs)
+        for part in (at.consumer, at.market):
+            out[..., part] = np.abs(draws[..., part])
+        return out
 
 
 def build_problem(statistics: SufficientStatistics, design: Design, completed) -> Problem:
@@ -204,15 +246,36 @@ def log_likelihood(problem: Problem, parameters: np.ndarray) -> tuple[float, np.
     residual = squares * inverse - w["quadratic"]
     value += -0.5 * w["log_det"] - 0.5 * residual.sum()
     value -= np.sum(problem.stratum_rows * (log_noise + 0.5 * np.log(2.0 * np.pi)))
-    s, k = len(problem.strata), problem.slopes_count
-    gradient[:s] = 2.0 * w["s2_gradient"] / inverse + residual
-    gradient[s : s + k] = 2.0 * np.diag(w["cov_gradient"] @ factor)
-    start = s + k
+    at = problem.layout
+    gradient[at.noise] = 2.0 * w["s2_gradient"] / inverse + residual
+    along = 2.0 * w["cov_gradient"] @ factor  # in L
+    z, scale = parameters[at.correlation], parameters[at.consumer]
+    gradient[at.consumer] = np.diag(along)
+    if len(z):
+        inner = correlation.cholesky_factor(z, len(scale) - 1)
+        along = np.tril(along[1:, 1:])
+        gradient[at.consumer][1:] = (along * inner).sum(axis=1)
+        gradient[at.correlation] = correlation.cholesky_gradient(z, inner, along * scale[1:, None])
     if problem.design.has_market_level:
-        gradient[start : start + problem.market_count] = scale_gradient
-        start += problem.market_count
-    gradient[start:] = inverse @ (problem.constant_outcome - curvature)
-    gradient[start:] += np.concatenate([w["fixed_gradient"], w["omega_gradient"]])
+        gradient[at.market] = scale_gradient
+    gradient[at.fixed] = inverse @ (problem.constant_outcome - curvature)
+    gradient[at.fixed] += np.concatenate([w["fixed_gradient"], w["omega_gradient"]])
+    return float(value), gradient
+
+
+def log_posterior(
+    problem: Problem, parameters: np.ndarray, prior_sd: np.ndarray, concentration: float
+) -> tuple[float, np.ndarray]:
+    """Log posterior density with all constants of the priors (prior_table, correlation.py), and its gradient."""
+    value, gradient = log_likelihood(problem, parameters)
+    value -= 0.5 * np.sum((parameters / prior_sd) ** 2) + np.log(prior_sd).sum()
+    value -= 0.5 * len(prior_sd) * np.log(2.0 * np.pi)
+    gradient -= parameters / prior_sd**2
+    part = problem.layout.correlation
+    if part.stop > part.start:
+        ratio, along = correlation.log_prior_ratio(parameters[part], problem.slopes_count - 1, concentration)
+        value += ratio
+        gradient[part] += along
     return float(value), gradient
 
 
@@ -248,18 +311,20 @@ def run_forward(problem: Problem, log_noise: np.ndarray, factor: np.ndarray, fix
     return w
 
 
-def prior_table(problem: Problem, config: HBMMMConfig) -> tuple[np.ndarray, np.ndarray]:
+def prior_table(design: Design, strata_count: int, config: HBMMMConfig) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of the normal priors on the parameter vector.
 
-    Signed standard deviations have normal priors at 0: their absolute values are half-normal.
+    Signed standard deviations have normal priors at 0: their absolute values are half-normal. Correlation values have
+    the LKJ prior; their entry here is the sd of a normal of like width (correlation.normal_sd), which log_prior_ratio
+    turns into it.
     """
-    design = problem.design
-    sd = [config.prior_log_noise_sd] * len(problem.strata)
-    sd += [config.prior_consumer_intercept_scale] + [config.prior_consumer_slope_scale] * (
-        problem.slopes_count - 1
-    )
+    slopes = len(design.slope_columns) - 1
+    sd = [config.prior_log_noise_sd] * strata_count
+    sd += [config.prior_consumer_intercept_scale] + [config.prior_consumer_slope_scale] * slopes
+    if design.has_correlated_slopes:
+        sd += correlation.normal_sd(slopes, config.prior_slope_correlation).tolist()
     if design.has_market_level:
-        sd += [config.prior_market_scale] * problem.market_count
+        sd += [config.prior_market_scale] * len(design.market_columns)
     sd += [config.prior_intercept_sd] + [config.prior_row_sd] * (len(design.row_columns) - 1)
     for column, _ in design.moderators:
         sd.append(config.prior_intercept_moderator_sd if column == 0 else config.prior_slope_moderator_sd)

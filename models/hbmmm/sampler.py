@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,24 +14,12 @@ from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.laplace import find_mode
 from models.hbmmm.model import compiled_model
 from models.hbmmm.problem import Problem, prior_table
+from models.hbmmm.sample import Sample
 
 Progress = Callable[[str, float], None]
-STEP_LADDER = (1.6, 1.3, 1.0, 0.75, 0.5, 0.3)  # times dimension^(-1/4)
+STEP_LADDER = (1.9, 1.6, 1.3, 1.0, 0.75, 0.5, 0.3)  # times dimension^(-1/4)
+RUNS, SHORTER = 3, 2.0 / 3.0
 BURN_IN = 30  # draws a chain forgets of its start, itself a draw of the Laplace approximation
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """draws (chain, draw, d) with standard deviations made positive; mode (d,), covariance (d,d); sampler counts."""
-
-    draws: np.ndarray
-    mode: np.ndarray
-    covariance: np.ndarray
-    divergences_count: int
-    gradients_count: int
-    step_size: float
-    seconds_mode: float
-    seconds_sampling: float
 
 
 def sample_posterior(
@@ -43,8 +30,8 @@ def sample_posterior(
     from pymc.step_methods.hmc.quadpotential import QuadPotentialFull
 
     started = time.perf_counter()
-    prior_mean, prior_sd = prior_table(problem, config)
-    model = compiled_model(problem.parameter_names, prior_mean, prior_sd)
+    prior_mean, prior_sd = prior_table(problem.design, len(problem.strata), config)
+    model = compiled_model(problem.parameter_names, prior_mean, prior_sd, config.prior_slope_correlation)
     model.load(problem)
     rng = np.random.default_rng(seed)
     total = config.tune + 5 + config.chains * (BURN_IN + config.draws)
@@ -100,24 +87,27 @@ def sample_posterior(
                 # In this metric the posterior is close to a standard normal, where leapfrog's step for a given
                 # acceptance falls with dimension^(1/4). Dual averaging over 100-200 draws gave 0.26 to 0.67 on the
                 # same data; the first of a short ladder that is accepted often enough is steady, and cheaper.
+                # A run that diverges is repeated with a step a third shorter, twice at most.
                 for rung in STEP_LADDER:
                     step_size = rung / len(root) ** 0.25
                     pilot = run(nuts(step_size), starts[:1], 5, config.tune)
                     accepted = float(pilot.get_sampler_stats("mean_tree_accept").mean())
                     if accepted >= config.target_accept and not pilot.get_sampler_stats("diverging").any():
                         break
-                trace = run(nuts(step_size), starts, BURN_IN, config.draws)
+                for attempt in range(RUNS):
+                    step_size *= SHORTER if attempt else 1.0
+                    trace = run(nuts(step_size), starts, BURN_IN, config.draws)
+                    if not trace.get_sampler_stats("diverging").any():
+                        break
         finally:
             logger.setLevel(level)
     draws = np.stack(trace.get_values("parameters", combine=False))
-    sds = slice(len(problem.strata), draws.shape[-1] - problem.constant_outcome.shape[1])
-    draws[:, :, sds] = np.abs(draws[:, :, sds])
     return Sample(
-        draws=draws,
+        draws=problem.positive(draws),
         mode=laplace.mode,
         covariance=laplace.covariance,
         divergences_count=int(trace.get_sampler_stats("diverging").sum()),
-        gradients_count=int(trace.get_sampler_stats("tree_size").sum()),
+        evaluations_count=int(trace.get_sampler_stats("tree_size").sum()),
         step_size=step_size,
         seconds_mode=seconds_mode,
         seconds_sampling=time.perf_counter() - started - seconds_mode,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from models.hbmmm.characteristics import is_numeric, tidy_characteristics
@@ -25,15 +26,15 @@ class Groups:
     matrix: sparse.csr_matrix
 
 
-def population_groups(fit: HBMMMFit, panel: Any) -> Groups:
-    """All consumers, then markets, then segments, consumers in the fit's order."""
+def population_groups(fit: HBMMMFit, characteristics: pd.DataFrame) -> Groups:
+    """All consumers, then markets, then segments of observed characteristics, consumers in the fit's order."""
     n = len(fit.consumer_ids)
     groups: list[tuple[dict[str, Any], np.ndarray]] = [(_label("channel", count=n), np.ones(n, dtype=bool))]
     for j, market in enumerate(fit.market_ids):
         inside = fit.market_index == j
         if inside.any():
             groups.append((_label("market", market_id=market, count=int(inside.sum())), inside))
-    frame = tidy_characteristics(panel.characteristics, fit.consumer_ids)
+    frame = tidy_characteristics(characteristics, fit.consumer_ids)
     for name in frame.columns:
         cells = (
             _tertiles(frame[name].to_numpy(dtype=float)) if is_numeric(frame[name]) else _levels(frame[name])
@@ -41,7 +42,9 @@ def population_groups(fit: HBMMMFit, panel: Any) -> Groups:
         for value, inside in _pool_small(cells, fit.config.min_segment_consumers):
             label = _label("segment", segment_name=name, segment_value=value, count=int(inside.sum()))
             groups.append((label, inside))
-    matrix = sparse.csr_matrix(np.array([inside for _, inside in groups], dtype=float))
+    matrix = sparse.vstack(
+        [sparse.csr_matrix(inside[None], dtype=float) for _, inside in groups], format="csr"
+    )
     labels = tuple(label for label, _ in groups)
     return Groups(labels, tuple(label["level"] for label in labels), matrix)
 

@@ -8,7 +8,7 @@ is the NumPy reference that SQL is held to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,17 @@ class SufficientStatistics:
         full[:, upper[0], upper[1]] = packed
         full[:, upper[1], upper[0]] = packed
         return full
+
+    def subset(self, consumers: np.ndarray) -> SufficientStatistics:
+        """Statistics of some consumers (ascending indices), all markets and columns."""
+        return replace(
+            self,
+            consumer_ids=self.consumer_ids[consumers],
+            market_index=self.market_index[consumers],
+            spend_stratum=self.spend_stratum[consumers],
+            rows_count=self.rows_count[consumers],
+            packed=self.packed[consumers],
+        )
 
     @classmethod
     def from_marts(cls, statistics: pd.DataFrame, design_columns: pd.DataFrame) -> SufficientStatistics:

@@ -13,7 +13,7 @@ from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import mean_coefficients
 from models.hbmmm.design import build_design
 from models.hbmmm.effects import compute_effects
-from models.hbmmm.exposure_weights import estimands_of
+from models.hbmmm.exposure_weights import ExposureSums, estimands_of
 from models.hbmmm.fit import fit_hbmmm
 from models.hbmmm.laplace import find_mode
 from models.hbmmm.model import compiled_model
@@ -111,7 +111,9 @@ def test_effects_are_differences_of_predictions_row_by_row(small_fit):
         contribution.sum(axis=0),
     ]
     for estimand, value in zip(
-        estimands_of(panel, fit.consumer_ids, panel.channel_ids), expected, strict=True
+        estimands_of(ExposureSums.from_panel(panel, fit.consumer_ids, panel.channel_ids)),
+        expected,
+        strict=True,
     ):
         total = (estimand.weight_x * bx + estimand.weight_log1p * bl).sum(axis=0)
         found = total if estimand.denominator is None else total / estimand.denominator.sum(axis=0)
@@ -123,9 +125,7 @@ def test_small_segments_are_pooled(small_fit):
     plan = np.where(np.arange(120) < 4, "rare", np.where(np.arange(120) < 7, "rarer", "common")).astype(
         object
     )
-    odd = type("Panel", (), {name: getattr(panel, name) for name in vars(panel)})()
-    odd.characteristics = pd.DataFrame({"plan": plan}, index=pd.Index(panel.consumer_ids))
-    groups = population_groups(fit, odd)
+    groups = population_groups(fit, pd.DataFrame({"plan": plan}, index=pd.Index(panel.consumer_ids)))
     cells = {x["segment_value"]: x["consumers_count"] for x in groups.labels if x["level"] == "segment"}
     assert cells == {"common": 113, "other (<10 consumers)": 7}
 
@@ -133,9 +133,7 @@ def test_small_segments_are_pooled(small_fit):
 def test_a_level_named_like_the_pooled_cell_stays_apart(small_fit):
     panel, _, fit, _ = small_fit
     plan = np.where(np.arange(120) < 4, "rare", "other (<10 consumers)").astype(object)
-    odd = type("Panel", (), {name: getattr(panel, name) for name in vars(panel)})()
-    odd.characteristics = pd.DataFrame({"plan": plan}, index=pd.Index(panel.consumer_ids))
-    groups = population_groups(fit, odd)
+    groups = population_groups(fit, pd.DataFrame({"plan": plan}, index=pd.Index(panel.consumer_ids)))
     cells = [(x["segment_value"], x["consumers_count"]) for x in groups.labels if x["level"] == "segment"]
     assert cells == [("other (<10 consumers)", 116), ("other (<10 consumers) pooled", 4)]
 
@@ -191,7 +189,9 @@ def slope_with_errors(panel, config):
     model = compiled_model(problem.parameter_names, mean, sd)
     model.load(problem)
     mode = find_mode(problem, sd, model.value_and_gradient).mode
-    estimand = estimands_of(panel, statistics.consumer_ids, design.modelled_channels)[0]
+    estimand = estimands_of(
+        ExposureSums.from_panel(panel, statistics.consumer_ids, design.modelled_channels)
+    )[0]
     columns = list(design.slope_columns[1:])
     scale_x = design.outcome_scale / np.array([design.row_columns[c].scale for c in columns])
     logs = [design.row_index("exposure_log1p", c) for c in design.modelled_channels]

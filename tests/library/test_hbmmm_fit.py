@@ -37,14 +37,21 @@ def naive_posterior(panel, statistics, design, frame, problem, config):
     home = np.concatenate([by_market * r[:, [c]] for c in range(q)], axis=1)
     stratum = problem.by_consumer(problem.stratum)[panel.consumer_index]
     by_stratum = (stratum[:, None] == np.arange(len(problem.strata))).astype(float)
-    sd = prior_table(problem, config)[1]
+    sd = prior_table(problem.design, len(problem.strata), config)[1]
     s = len(problem.strata)
     with pm.Model() as model:
         log_noise = pm.Normal("log_noise", 0, sd[:s])
-        consumer_sd = pm.Normal("consumer_sd", 0, sd[s : s + k])
-        market_sd = pm.Normal("market_sd", 0, sd[s + k : s + k + q])
-        beta = pm.Normal("beta", 0, sd[s + k + q :])
-        g = pm.Normal("g", 0, 1, shape=(k, n))
+        consumer_sd = pm.HalfNormal("consumer_sd", sd[s : s + k])
+        assert (
+            k == 3
+        )  # an intercept and two slopes, whose one correlation is 2 Beta(eta, eta) - 1 under LKJ(eta)
+        share = pm.Beta("share", config.prior_slope_correlation, config.prior_slope_correlation, shape=1)
+        rho = 2 * share[0] - 1
+        pm.Deterministic("z", pt.arctanh(2 * share - 1))
+        market_sd = pm.Normal("market_sd", 0, sd[problem.layout.market])
+        beta = pm.Normal("beta", 0, sd[problem.layout.fixed])
+        free = pm.Normal("g", 0, 1, shape=(k, n))
+        g = pt.stack([free[0], free[1], rho * free[1] + pt.sqrt(1 - rho**2) * free[2]])
         m = pm.Normal("m", 0, 1, shape=(q, j))
         mean = pt.dot(fixed, beta) + pt.dot(own, (g * consumer_sd[:, None]).ravel())
         mean = mean + pt.dot(home, (m * market_sd[:, None]).ravel())
@@ -66,9 +73,10 @@ def naive_posterior(panel, statistics, design, frame, problem, config):
             model=model,
         )
         logger.setLevel(level)
-    names = ("log_noise", "consumer_sd", "market_sd", "beta")
+    names = ("log_noise", "consumer_sd", "z", "market_sd", "beta")
     draws = np.concatenate([np.stack(trace.get_values(v, combine=False)) for v in names], axis=-1)
-    draws[..., s : s + k + q] = np.abs(draws[..., s : s + k + q])
+    market = problem.layout.market
+    draws[..., market] = np.abs(draws[..., market])
     return draws
 
 

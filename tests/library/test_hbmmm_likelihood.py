@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 from scipy import linalg, stats
 
+from models.hbmmm import correlation
 from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import consumer_draws, mean_coefficients
 from models.hbmmm.design import build_design, feature_matrix
 from models.hbmmm.laplace import find_mode, fixed_precision
 from models.hbmmm.model import compiled_model
-from models.hbmmm.problem import build_problem, consumer_row_means, log_likelihood, prior_table
+from models.hbmmm.problem import (
+    build_problem,
+    consumer_row_means,
+    log_likelihood,
+    log_posterior,
+    prior_table,
+)
 from models.hbmmm.statistics import SufficientStatistics, row_design
 
 CONFIG = HBMMMConfig()
@@ -76,10 +83,14 @@ def test_gradient_is_that_of_finite_differences(money_panel, markets_count, cons
 
 
 def test_signs_of_standard_deviations_do_not_matter(setting):
+    """A slope's correlations turn with its sign."""
     problem, parameters = setting[4], setting[5]
-    s = len(problem.strata)
+    at = problem.layout
+    signs = np.where(np.arange(problem.slopes_count) % 2, -1.0, 1.0)
     flipped = parameters.copy()
-    flipped[s : s + problem.slopes_count + problem.market_count] *= -1
+    flipped[at.consumer] *= signs
+    flipped[at.market] *= -1
+    flipped[at.correlation] = correlation.flip_signs(flipped[at.correlation], signs[1:])
     assert log_likelihood(problem, flipped)[0] == pytest.approx(
         log_likelihood(problem, parameters)[0], rel=1e-12
     )
@@ -93,19 +104,30 @@ def test_absurd_parameters_have_no_density_instead_of_overflowing(setting):
 
 def test_pymc_model_is_prior_plus_likelihood(setting):
     problem, parameters = setting[4], setting[5]
-    mean, sd = prior_table(problem, CONFIG)
+    mean, sd = prior_table(problem.design, len(problem.strata), CONFIG)
     model = compiled_model(problem.parameter_names, mean, sd)
     model.load(problem)
     value, gradient = model.value_and_gradient(parameters)
     likelihood, slope = log_likelihood(problem, parameters)
-    assert value == pytest.approx(likelihood + stats.norm(mean, sd).logpdf(parameters).sum(), rel=1e-12)
-    np.testing.assert_allclose(gradient, slope - parameters / sd**2, rtol=1e-10)
+    part = np.arange(len(sd))[problem.layout.correlation]
+    others = np.setdiff1d(np.arange(len(sd)), part)
+    prior, along = correlation.log_prior(
+        parameters[part], problem.slopes_count - 1, CONFIG.prior_slope_correlation
+    )
+    prior += stats.norm(mean, sd).logpdf(parameters)[others].sum()
+    assert value == pytest.approx(likelihood + prior, rel=1e-12)
+    expected = slope - parameters / sd**2
+    expected[part] = slope[part] + along
+    np.testing.assert_allclose(gradient, expected, rtol=1e-10)
+    found = log_posterior(problem, parameters, sd, CONFIG.prior_slope_correlation)
+    assert found[0] == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(found[1], gradient, rtol=1e-10)
 
 
 def test_precision_of_the_fixed_effects_is_that_of_generalised_least_squares(setting):
     panel, statistics, design, frame, problem, parameters = setting
     y, fixed, _, covariance, _, _ = dense_model(panel, statistics, design, frame, problem, parameters)
-    sd = prior_table(problem, CONFIG)[1]
+    sd = prior_table(problem.design, len(problem.strata), CONFIG)[1]
     solved = linalg.solve(covariance, np.column_stack([fixed, y]), assume_a="pos")
     precision, right = fixed_precision(problem, parameters, sd)
     expected = fixed.T @ solved[:, :-1] + np.diag(1 / sd[-fixed.shape[1] :] ** 2)
@@ -153,14 +175,16 @@ def test_nothing_constant_about_a_consumer_can_move_a_slope(money_panel):
         rows.gmv = moved
         problem = build_problem(SufficientStatistics.from_panel(rows), design, frame)
         parameters = np.full(len(problem.parameter_names), 0.3)
-        precision, right = fixed_precision(problem, parameters, prior_table(problem, CONFIG)[1])
+        precision, right = fixed_precision(
+            problem, parameters, prior_table(problem.design, len(problem.strata), CONFIG)[1]
+        )
         slopes.append(linalg.solve(precision, right)[list(design.slope_columns[1:])])
     np.testing.assert_allclose(slopes[0], slopes[1], rtol=1e-6)
 
 
 def test_mode_has_no_gradient_left(setting):
     problem = setting[4]
-    mean, sd = prior_table(problem, CONFIG)
+    mean, sd = prior_table(problem.design, len(problem.strata), CONFIG)
     model = compiled_model(problem.parameter_names, mean, sd)
     model.load(problem)
     laplace = find_mode(problem, sd, model.value_and_gradient)

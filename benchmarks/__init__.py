@@ -1,0 +1,1 @@
+"""Measurements of speed and scale; each is a command, writes docs/studies/, and is run by no test."""

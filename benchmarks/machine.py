@@ -1,0 +1,43 @@
+"""What a measurement must say about where it ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def provenance() -> dict[str, Any]:
+    """Date, commit, whether the tree differs from it, machine size, load and versions."""
+    import duckdb
+    import numba
+    import numpy
+    import pymc
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": git("rev-parse", "HEAD"),
+        "tree_is_clean": git("status", "--porcelain") == "",
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "load_average": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "versions": {m.__name__: m.__version__ for m in (duckdb, numba, numpy, pymc)},
+    }
+
+
+def peak_memory_gib() -> float:
+    """Largest resident set of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,0 +1,209 @@
+"""Simulation-based calibration of the HBMMM on a small world (`make study-sbc`): 200 draws from the prior, 200 fits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cache
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from benchmarks.machine import ROOT, provenance
+
+STUDY = ROOT / "docs" / "studies"
+SEED = 20261122
+CONSUMERS, MARKETS, PERIODS, PRE_PERIODS = 150, 8, 14, 2
+RANK_DRAWS = 100  # of each posterior, thinned, that the truth is ranked among
+PROCESSES = 2
+
+
+@cache
+def worlds() -> Any:
+    """The fixed part: exposures, characteristics and market covariates of one simulated panel, and its design."""
+    from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
+    from models.hbmmm.config import HBMMMConfig
+    from models.hbmmm.design import build_design
+    from models.hbmmm.statistics import SufficientStatistics
+    from models.simulate.consumer_config import PAPER_CHANNELS, ConsumerWorldConfig
+    from models.simulate.consumers import simulate_consumers
+    from models.simulate.prior_worlds import PriorWorlds
+
+    world = ConsumerWorldConfig(
+        consumers_count=CONSUMERS,
+        markets_count=MARKETS,
+        periods_count=PERIODS,
+        pre_periods_count=PRE_PERIODS,
+        channels=tuple(c for c in PAPER_CHANNELS if c.name in ("tv", "email")),
+        missing_share=0.0,
+    )
+    panel = simulate_consumers(world, np.random.default_rng(SEED)).to_panel()
+    config = HBMMMConfig(
+        include_period_effects="none",
+        draws=500,
+        effect_draws=400,
+        robust_errors=False,
+        inference="nuts",
+        seed=SEED,
+    )
+    statistics = SufficientStatistics.from_panel(panel)
+    frame = tidy_characteristics(panel.characteristics, statistics.consumer_ids)
+    design = build_design(statistics, learn_characteristics(frame, config), config)
+    return PriorWorlds(panel, design, frame, config), frame
+
+
+def replicate(number: int) -> dict[str, Any]:
+    """One draw from the prior, one fit: ranks, covers, diagnostics."""
+    from models.evaluation.calibration import truth_ranks
+    from models.hbmmm.fit import fit_hbmmm
+
+    source, frame = worlds()
+    drawn = source.draw(np.random.default_rng([SEED, 1, number]))
+    config = replace(source.config, seed=SEED + number)
+    fit = fit_hbmmm(drawn.statistics, frame, config, design=source.design)
+    draws = fit.draws.reshape(-1, fit.draws.shape[-1])
+    thinned = draws[np.linspace(0, len(draws) - 1, RANK_DRAWS).round().astype(int)]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    slopes = list(source.design.slope_columns)
+    sd = np.sqrt(np.diagonal(fit.coefficient_covariance, axis1=1, axis2=2))[:, slopes]
+    z = np.abs(drawn.coefficients - fit.coefficient_mean[:, slopes]) / sd
+    return {
+        "names": list(fit.parameter_names),
+        "ranks": truth_ranks(thinned, drawn.parameters).tolist(),
+        "covered": ((low <= drawn.parameters) & (drawn.parameters <= high)).tolist(),
+        "consumer_covered": (z < special.ndtri(0.975)).mean(axis=0).tolist(),
+        "r_hat": float(fit.diagnostics["r_hat"].max()),
+        "ess": float(fit.diagnostics["ess_bulk"].min()),
+        "divergences": fit.divergences_count,
+    }
+
+
+def main() -> None:
+    """Run the replicates, write docs/studies/sbc.json, .md and the picture."""
+    from models.evaluation.calibration import uniformity_p_values
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replicates", type=int, default=200)
+    count = parser.parse_args().replicates
+    begun, found = time.perf_counter(), []
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        for one in pool.map(replicate, range(count)):
+            found.append(one)
+            if len(found) % 10 == 0:
+                print(
+                    f"[{time.perf_counter() - begun:6.0f} s] {len(found)} of {count} replicates", flush=True
+                )
+    names = found[0]["names"]
+    ranks, covered = np.array([f["ranks"] for f in found]), np.array([f["covered"] for f in found])
+    p_values = uniformity_p_values(ranks, RANK_DRAWS, np.random.default_rng(SEED))
+    family = float(min(1.0, p_values.min() * len(p_values)))
+    kinds = {
+        "noise": [i for i, n in enumerate(names) if n.startswith("log_noise_sd")],
+        "standard deviations": [
+            i for i, n in enumerate(names) if "_sd[" in n and not n.startswith("log_noise")
+        ],
+        "correlations": [i for i, n in enumerate(names) if n.startswith("slope_correlation")],
+        "slopes": [i for i, n in enumerate(names) if n.startswith("exposure") and ":" not in n],
+        "Theta (slope moderators)": [i for i, n in enumerate(names) if n.startswith("exposure") and ":" in n],
+        "intercept equation": [i for i, n in enumerate(names) if n.startswith("intercept")],
+    }
+    consumer = np.array([f["consumer_covered"] for f in found]).mean(axis=0)
+    content = {
+        "command": f"make study-sbc REPLICATES={count}",
+        "provenance": provenance(),
+        "seconds": round(time.perf_counter() - begun, 1),
+        "seed": SEED,
+        "replicates": count,
+        "parameters": len(names),
+        "smallest_p_value": float(p_values.min()),
+        "family_wise_p_value": family,
+        "coverage": {kind: float(covered[:, at].mean()) for kind, at in kinds.items() if at},
+        "consumer_coverage": dict(
+            zip(["intercept", "email", "retargeting", "tv"], consumer.tolist(), strict=True)
+        ),
+        "r_hat_max": max(f["r_hat"] for f in found),
+        "r_hat_above_1.01": sum(f["r_hat"] >= 1.01 for f in found),
+        "ess_min": min(f["ess"] for f in found),
+        "with_divergences": sum(f["divergences"] > 0 for f in found),
+        "parameters_by_p_value": [
+            {"parameter": names[i], "p_value": float(p_values[i]), "coverage": float(covered[:, i].mean())}
+            for i in np.argsort(p_values)
+        ],
+    }
+    STUDY.mkdir(parents=True, exist_ok=True)
+    (STUDY / "sbc.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (STUDY / "sbc.md").write_text(page(content), encoding="utf-8")
+    (STUDY / "sbc_ecdf.png").write_bytes(picture(ranks, names, p_values))
+    print(page(content))
+
+
+def page(content: dict[str, Any]) -> str:
+    """The study for people."""
+    where = content["provenance"]
+    lines = [
+        "# Simulation-based calibration of the HBMMM",
+        "",
+        f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
+        f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores, {where['memory_gib']} GiB, "
+        f"{content['seconds']:.0f} s, seed {content['seed']}.",
+        "",
+        f"{content['replicates']} times: parameters drawn from the prior, effects and outcome from the parameters "
+        f"({CONSUMERS} consumers, {MARKETS} markets, {PERIODS - PRE_PERIODS} months, 3 channels, exposures and "
+        f"characteristics fixed), and the model fitted with its scales fixed beforehand. {content['parameters']} "
+        f"global parameters, each truth ranked among {RANK_DRAWS} posterior draws.",
+        "",
+        f"- Uniform ranks (simultaneous ECDF bands): smallest p value {content['smallest_p_value']:.4f}, "
+        f"family-wise (Bonferroni over parameters) **{content['family_wise_p_value']:.3f}**.",
+        "- Coverage of 95 % intervals, pooled: "
+        + ", ".join(f"{kind} {value:.3f}" for kind, value in content["coverage"].items())
+        + ".",
+        "- Coverage of consumers' own coefficients: "
+        + ", ".join(f"{name} {value:.3f}" for name, value in content["consumer_coverage"].items())
+        + ".",
+        f"- Sampler: largest R-hat {content['r_hat_max']:.3f} ({content['r_hat_above_1.01']} of "
+        f"{content['replicates']} fits at 1.01 or more), smallest bulk ESS {content['ess_min']:.0f}, "
+        f"{content['with_divergences']} fits with divergences.",
+        "",
+        "![ECDF of ranks less the uniform](sbc_ecdf.png)",
+        "",
+        "| parameters with the smallest p values | p | coverage |",
+        "|---|---|---|",
+    ]
+    for row in content["parameters_by_p_value"][:10]:
+        lines.append(f"| {row['parameter']} | {row['p_value']:.4f} | {row['coverage']:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def picture(ranks: np.ndarray, names: list[str], p_values: np.ndarray) -> bytes:
+    """ECDF less the diagonal of every parameter, the worst in colour, with the pointwise 99.9 % band."""
+    from scipy import stats
+
+    from models.figures.drawing import BLUE, GREY, new_figure, to_png
+
+    figure, axes = new_figure(7.0, 4.0)
+    axis = axes[0, 0]
+    grid = np.arange(RANK_DRAWS + 1)
+    share = (grid + 1) / (RANK_DRAWS + 1)
+    for i in np.argsort(-p_values):
+        ecdf = (ranks[:, i][:, None] <= grid).mean(axis=0) - share
+        worst = i == np.argmin(p_values)
+        label = f"{names[i]} (smallest p)" if worst else None
+        axis.plot(share, ecdf, color=BLUE if worst else GREY, linewidth=1.6 if worst else 0.4, label=label)
+    for tail in (0.0005, 0.9995):
+        axis.plot(share, stats.binom.ppf(tail, len(ranks), share) / len(ranks) - share, "k--", linewidth=0.8)
+    axis.set_xlabel("rank of the truth among posterior draws, scaled", fontsize=8)
+    axis.set_ylabel("ECDF less uniform", fontsize=8)
+    axis.legend(fontsize=7, frameon=False)
+    figure.suptitle(
+        f"{len(ranks)} replicates, {len(names)} parameters; dashed: pointwise 99.9 %", fontsize=10
+    )
+    return to_png(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,349 @@
+"""Adaptive importance sampling of the collapsed posterior: for data so large that the variances are near normal.
+
+Laplace approximation of the variances (mode on a subsample, curvature on all data), two adapted proposals, weights
+smoothed (psis.py), fixed coefficients drawn exactly for each particle. k-hat says whether to believe it; where it
+does not, the caller samples with NUTS (studies/hbmmm.md, sections 4 and 7).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, optimize, special
+from threadpoolctl import threadpool_limits
+
+from models.errors import ConvergenceError
+from models.hbmmm.collapsed import CollapsedPosterior, CollapsedProblem, build_collapsed
+from models.hbmmm.config import HBMMMConfig
+from models.hbmmm.design import Design
+from models.hbmmm.psis import SmoothedWeights, smooth_weights
+from models.hbmmm.sample import Sample
+from models.hbmmm.statistics import SufficientStatistics
+
+Progress = Callable[[str, float], None]
+Density = Callable[[np.ndarray], np.ndarray]
+SUBSAMPLES = (20_000, 100_000)  # consumers the mode is searched on; the curvature is taken on all
+SMALLEST = 1e-3  # of a standard deviation, scaled, in the search for the mode
+DEGREES = 10.0  # of the t proposal
+FAR = 4.0  # own posterior sds from zero from which a standard deviation is proposed on log scale, else folded at zero
+
+
+def sample_importance(
+    statistics: SufficientStatistics,
+    design: Design,
+    completed: pd.DataFrame,
+    prior_sd: np.ndarray,
+    config: HBMMMConfig,
+    seed: int,
+    progress: Progress | None = None,
+) -> Sample:
+    """Equally weighted draws of all global parameters, with k_hat and the importance sample's size."""
+    started = time.perf_counter()
+    tell = progress or (lambda text, share: None)
+    rng = np.random.default_rng(seed)
+    problem = build_collapsed(statistics, design, completed)
+    with threadpool_limits(limits=1, user_api="blas"):
+        start, spread = _find_mode(statistics, design, completed, problem, prior_sd, config, rng)
+        tell("mode of a subsample", 0.1)
+        particles = _Particles(problem, prior_sd, config, seed)
+        space = _Space.around(start, spread, scale_positions(problem))
+        mean, covariance = _laplace(
+            space.density(particles.density), space.to_space(start), np.diag(space.spread), space.folded
+        )
+        tell("curvature on all consumers", 0.2)
+        seconds_mode = time.perf_counter() - started
+        counts = (config.importance_draws // 8, config.importance_draws // 4, config.importance_draws)
+        done, total = 0, sum(counts)
+        for stage, count in enumerate(counts):
+            proposal = _Proposal(mean, covariance, space.folded)
+            points = proposal.draw(count, rng)
+            log_density = np.empty(count)
+            fixed = np.empty((count, len(prior_sd) - problem.dimension))
+            for i, value, one in particles.evaluate(space.to_parameters(points), stage):
+                log_density[i], fixed[i] = value + space.log_jacobian(points[i]), one
+                done += 1
+                if done % max(total // 20, 1) == 0:
+                    tell("particles", 0.2 + 0.8 * done / total)
+            smoothed = smooth_weights(log_density - proposal.log_density(points))
+            mean = smoothed.weights @ points
+            covariance = _covariance(points, smoothed, mean, covariance)
+    chosen = _resample(smoothed.weights, config.chains * config.draws, rng)
+    variances = space.to_parameters(points)
+    draws = np.concatenate([variances[chosen], fixed[chosen]], axis=1)
+    return Sample(
+        draws=draws.reshape(config.chains, config.draws, -1),
+        mode=np.concatenate([smoothed.weights @ variances, smoothed.weights @ fixed]),
+        covariance=np.cov(draws.T),
+        divergences_count=0,
+        step_size=np.nan,
+        seconds_mode=seconds_mode,
+        seconds_sampling=time.perf_counter() - started - seconds_mode,
+        k_hat=smoothed.k_hat,
+        importance_ess=smoothed.ess,
+        evaluations_count=particles.count,
+    )
+
+
+class _Particles:
+    """Evaluates the collapsed posterior at many points, on as many threads as the fit may use processes."""
+
+    def __init__(
+        self, problem: CollapsedProblem, prior_sd: np.ndarray, config: HBMMMConfig, seed: int
+    ) -> None:
+        concentration = config.prior_slope_correlation
+        self.workers = [
+            CollapsedPosterior(problem, prior_sd, concentration)
+            for _ in range(max(config.worker_processes, 1))
+        ]
+        self.seed = seed
+        self.count = 0
+
+    def density(self, points: np.ndarray) -> np.ndarray:
+        """Log densities (n,) of points (n, d)."""
+        out = np.empty(len(points))
+        for i, value, _ in self._all(points, lambda i: None):
+            out[i] = value
+        return out
+
+    def evaluate(self, points: np.ndarray, stage: int) -> Iterator[tuple[int, float, np.ndarray]]:
+        """(index, log density, draw of the fixed coefficients) of each point, in any order; seeded by index."""
+        return self._all(points, lambda i: np.random.default_rng([self.seed, stage, i]))
+
+    def _all(self, points: np.ndarray, generator: Callable) -> Iterator:
+        self.count += len(points)
+        free = list(self.workers)
+
+        def one(i: int) -> tuple[int, float, np.ndarray]:
+            worker = free.pop()  # as many workers as threads: one is always free
+            try:
+                value, fixed = worker.evaluate(points[i], generator(i))
+            except (np.linalg.LinAlgError, linalg.LinAlgError, FloatingPointError):
+                value, fixed = -np.inf, np.zeros(len(worker.fixed_sd))
+            finally:
+                free.append(worker)
+            return i, value if np.isfinite(value) else -np.inf, fixed
+
+        with ThreadPoolExecutor(len(self.workers)) as pool:
+            yield from pool.map(one, range(len(points)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Space:
+    """Coordinates of the proposals: standard deviations far from zero as logarithms, where their tails are those of a t
+    or lighter on both sides; those near zero as they are, of either sign. log, folded: positions; spread (d,)."""
+
+    log: np.ndarray
+    folded: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def around(cls, mode: np.ndarray, spread: np.ndarray, scales: np.ndarray) -> _Space:
+        is_far = mode[scales] > FAR * spread[scales]
+        log = scales[is_far]
+        spread = spread.copy()
+        spread[log] /= mode[log]
+        return cls(log, scales[~is_far], spread)
+
+    def to_space(self, parameters: np.ndarray) -> np.ndarray:
+        points = parameters.copy()
+        points[self.log] = np.log(points[self.log])
+        return points
+
+    def to_parameters(self, points: np.ndarray) -> np.ndarray:
+        parameters = points.copy()
+        parameters[..., self.log] = np.exp(points[..., self.log])
+        return parameters
+
+    def log_jacobian(self, points: np.ndarray) -> np.ndarray:
+        return points[..., self.log].sum(axis=-1)
+
+    def density(self, density: Density) -> Density:
+        return lambda points: density(self.to_parameters(points)) + self.log_jacobian(points)
+
+
+class _Proposal:
+    """Multivariate t, folded at zero along the folded positions."""
+
+    def __init__(self, mean: np.ndarray, covariance: np.ndarray, folded: np.ndarray) -> None:
+        self.mean, self.root = mean, linalg.cholesky(covariance, lower=True)
+        self.positive = folded
+        sd = np.sqrt(np.diag(covariance))
+        near = folded[np.argsort(mean[folded] / sd[folded])][:8]
+        self.flips = np.ones((2 ** len(near), len(mean)))
+        for bit, position in enumerate(near):
+            self.flips[:, position] = np.where(np.arange(len(self.flips)) >> bit & 1, -1.0, 1.0)
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        normal = rng.standard_normal((count, len(self.mean)))
+        stretch = np.sqrt(DEGREES / rng.chisquare(DEGREES, count))
+        points = self.mean + stretch[:, None] * (normal @ self.root.T)
+        points[:, self.positive] = np.abs(points[:, self.positive])
+        return points
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        d = len(self.mean)
+        constant = special.gammaln((DEGREES + d) / 2) - special.gammaln(DEGREES / 2)
+        constant -= 0.5 * d * np.log(DEGREES * np.pi) + np.log(np.diag(self.root)).sum()
+        parts = []
+        for flip in self.flips:
+            z = linalg.solve_triangular(self.root, (points * flip - self.mean).T, lower=True)
+            parts.append(constant - 0.5 * (DEGREES + d) * np.log1p((z**2).sum(axis=0) / DEGREES))
+        return special.logsumexp(parts, axis=0)
+
+
+def scale_positions(problem: CollapsedProblem) -> np.ndarray:
+    """Positions of the standard deviations in the variance parameters."""
+    s, k = len(problem.strata), problem.slopes_count + 1
+    market = s + k + problem.correlations_count
+    return np.concatenate([np.arange(s, s + k), np.arange(market, market + problem.market_scales_count)])
+
+
+def _find_mode(
+    statistics: SufficientStatistics,
+    design: Design,
+    completed: pd.DataFrame,
+    problem: CollapsedProblem,
+    prior_sd: np.ndarray,
+    config: HBMMMConfig,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mode of the variances on ever larger samples of consumers, and rough standard deviations for all of them."""
+    n = len(statistics.consumer_ids)
+    x = _start(problem, prior_sd)
+    for size in SUBSAMPLES:
+        chosen = np.sort(rng.choice(n, size, replace=False)) if size < n else np.arange(n)
+        part = problem
+        if size < n:
+            part = build_collapsed(statistics.subset(chosen), design, completed.iloc[chosen])
+        if part.strata != problem.strata:
+            raise ConvergenceError(
+                f"a sample of {len(chosen)} of {n} consumers has the noise strata {list(part.strata)}, all have "
+                f"{list(problem.strata)}: importance sampling needs each in numbers. Fit with inference='nuts'."
+            )
+        x, spread = _climb(_Particles(part, prior_sd, config, 0).density, part, x)
+        if size >= n:
+            break
+    shrink = np.ones(len(x))
+    shrink[: len(x) - part.market_scales_count] = np.sqrt(min(len(chosen) / n, 1.0))
+    return x, spread * shrink
+
+
+def _start(problem: CollapsedProblem, prior_sd: np.ndarray) -> np.ndarray:
+    """Noise from the rows' spread within consumers, standard deviations at a fraction of their prior scale."""
+    x = 0.3 * prior_sd[: problem.dimension]
+    x[: len(problem.strata)] = 0.5 * np.log(np.maximum(problem.within_square, 1e-9) / problem.within_rows)
+    first = len(problem.strata) + problem.slopes_count + 1
+    x[first : first + problem.correlations_count] = 0.0
+    return x
+
+
+def _climb(density: Density, problem: CollapsedProblem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """L-BFGS from x with the standard deviations on log scale, differences for gradients; (mode, rough sds)."""
+    positive = scale_positions(problem)
+    scale = np.full(len(x), 0.3)
+    s = len(problem.strata)
+    scale[:s] = 1.0 / np.sqrt(2.0 * problem.within_rows)
+    scale[s] = 1.0 / np.sqrt(2.0 * problem.mean.count.sum())
+    scale[-problem.market_scales_count or len(x) :] = 1.0 / np.sqrt(2.0 * problem.markets_count)
+    low, high = np.full(len(x), -2.0), np.full(len(x), 2.0)  # correlations up to .96
+    low[:s], high[:s] = x[:s] - 5.0, x[:s] + 5.0
+    low[positive], high[positive] = np.log(SMALLEST), 3.0
+    start = x.copy()
+    start[positive] = np.log(np.maximum(x[positive], 2.0 * SMALLEST))
+
+    def to_parameters(u: np.ndarray) -> np.ndarray:
+        points = u * scale
+        points[..., positive] = np.exp(points[..., positive])
+        return points
+
+    def log_scale_density(u: np.ndarray) -> np.ndarray:
+        """With the Jacobian of the logarithms: without it the density is flat towards a standard deviation of zero."""
+        points = to_parameters(u)
+        return density(points) + np.log(points[:, positive]).sum(axis=1)
+
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        step = 0.05 * np.eye(len(u))
+        values = log_scale_density(np.concatenate([u[None], u + step, u - step]))
+        d = len(u)
+        return -values[0], -(values[1 : d + 1] - values[d + 1 :]) / 0.1
+
+    found = optimize.minimize(
+        objective,
+        start / scale,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(low / scale, high / scale, strict=True)),
+        options={"maxiter": 150, "gtol": 0.05},
+    )
+    if not np.isfinite(found.fun):
+        raise ConvergenceError(
+            "the mode of the variances was not found: their density is not finite. Look for columns that repeat "
+            "each other or for amounts of absurd size in the panel."
+        )
+    step = 0.5 * np.eye(len(x))
+    values = log_scale_density(np.concatenate([found.x[None], found.x + step, found.x - step]))
+    curvature = (2.0 * values[0] - values[1 : len(x) + 1] - values[len(x) + 1 :]) / 0.25
+    mode = to_parameters(found.x)
+    spread = scale / np.sqrt(np.clip(curvature, 0.04, 1e6))
+    spread[positive] *= np.maximum(mode[positive], 3.0 * SMALLEST)
+    return mode, spread
+
+
+def _laplace(
+    density: Density, x: np.ndarray, root: np.ndarray, positive: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mode and covariance on all consumers from differences over one standard deviation, in the units of root.
+
+    Slopes and curvatures along the axes move the mode (few densities each); then one full quadratic.
+    """
+    d = len(x)
+
+    def at(points: np.ndarray) -> np.ndarray:
+        points[:, positive] = np.abs(points[:, positive])
+        return density(points)
+
+    for _ in range(4):
+        values = at(np.concatenate([x[None], x + root.T, x - root.T]))
+        up, down = values[1 : d + 1], values[d + 1 :]
+        curvature = np.clip(2.0 * values[0] - up - down, 0.1, 100.0)  # a step of this length says no more
+        move = (up - down) / 2.0 / curvature
+        length = np.linalg.norm(move)
+        x = x + root @ move * min(1.0, 5.0 / max(length, 1e-300))
+        x[positive] = np.abs(x[positive])
+        root = root / np.sqrt(curvature)
+        if length < 1.0:
+            break
+    first, second = np.triu_indices(d, 1)
+    values = at(np.concatenate([x[None], x + root.T, x - root.T, x + root.T[first] + root.T[second]]))
+    centre, up, down = values[0], values[1 : d + 1], values[d + 1 : 2 * d + 1]
+    hessian = np.diag(up + down - 2.0 * centre)
+    mixed = values[2 * d + 1 :] - up[first] - up[second] + centre
+    hessian[first, second] = hessian[second, first] = mixed
+    eigen, vectors = linalg.eigh(-hessian)
+    eigen = np.clip(eigen, 0.1, 100.0)
+    x = x + root @ (vectors @ ((vectors.T @ (up - down)) / 2.0 / eigen))
+    x[positive] = np.abs(x[positive])
+    return x, root @ (vectors / eigen) @ vectors.T @ root.T
+
+
+def _covariance(
+    points: np.ndarray, smoothed: SmoothedWeights, mean: np.ndarray, before: np.ndarray
+) -> np.ndarray:
+    """Weighted covariance, drawn towards the last one by as much as the sample is small for its dimension."""
+    centred = points - mean
+    found = (centred * smoothed.weights[:, None]).T @ centred
+    d = len(mean)
+    keep = smoothed.ess / (smoothed.ess + 2.0 * d)
+    return keep * found + (1.0 - keep) * before
+
+
+def _resample(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Systematic resampling, in random order."""
+    ticks = (np.arange(count) + rng.random()) / count
+    chosen = np.minimum(np.searchsorted(np.cumsum(weights), ticks), len(weights) - 1)
+    return rng.permutation(chosen)

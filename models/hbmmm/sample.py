@@ -1,0 +1,27 @@
+"""What sampling one completed data set gives, by whatever method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """draws (chain, draw, d) with standard deviations positive; mode (d,), covariance (d, d); counts and seconds.
+
+    k_hat, importance_ess: nan where NUTS sampled; divergences_count 0 and step_size nan where it did not.
+    evaluations_count: passes over the data; gradients of NUTS, densities of importance sampling.
+    """
+
+    draws: np.ndarray
+    mode: np.ndarray
+    covariance: np.ndarray
+    divergences_count: int
+    evaluations_count: int
+    step_size: float
+    seconds_mode: float
+    seconds_sampling: float
+    k_hat: float = float("nan")
+    importance_ess: float = float("nan")

@@ -1,0 +1,89 @@
+"""Worlds drawn from the HBMMM's own prior: exposures and features of a given panel, parameters and outcome drawn.
+
+What simulation-based calibration needs (Talts et al. 2018): if data come from the prior and the sampler is right,
+the truth is a draw like any other of the posterior. The design (columns, scales) is fixed beforehand, because scales
+learned from the drawn outcome would make the prior depend on the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.hbmmm import correlation
+from models.hbmmm.config import HBMMMConfig
+from models.hbmmm.design import Design, feature_matrix
+from models.hbmmm.problem import Problem, build_problem, consumer_row_means, prior_table
+from models.hbmmm.statistics import SufficientStatistics, row_design
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PriorWorld:
+    """statistics hold the drawn outcome; parameters (d,) in the fit's order; coefficients (N, k): each consumer's total
+    coefficients of the slope columns [1, x_1..x_C], scaled."""
+
+    statistics: SufficientStatistics
+    parameters: np.ndarray
+    coefficients: np.ndarray
+
+
+class PriorWorlds:
+    """Draws outcomes on the rows of one panel. `completed`: characteristics without gaps, in the statistics' order."""
+
+    def __init__(self, panel: Any, design: Design, completed: pd.DataFrame, config: HBMMMConfig) -> None:
+        self.config, self.design = config, design
+        self.statistics = SufficientStatistics.from_panel(panel)
+        self.problem: Problem = build_problem(self.statistics, design, completed)
+        columns, rows = row_design(panel)
+        order = np.lexsort((np.asarray(panel.period_index), np.asarray(panel.consumer_index)))
+        self.rows = rows[order]
+        present, self.consumer = np.unique(np.asarray(panel.consumer_index)[order], return_inverse=True)
+        self.starts = np.searchsorted(self.consumer, np.arange(len(present)))
+        scaled = self.rows @ design.affine_map(len(columns))[:, :-1]
+        counts = np.bincount(self.consumer)
+        means = np.add.reduceat(scaled, self.starts, axis=0) / counts[:, None]
+        means[:, 0] = 0.0  # the intercept stays
+        self.scaled = scaled - means[self.consumer]
+        self.features = feature_matrix(design, consumer_row_means(self.statistics, design), completed)
+        self.stratum = self.problem.by_consumer(self.problem.stratum)
+        self.market = self.problem.by_consumer(self.problem.market)
+
+    def draw(self, rng: np.random.Generator) -> PriorWorld:
+        """Parameters from the prior, effects from the parameters, an outcome from the effects."""
+        problem, design, config = self.problem, self.design, self.config
+        mean, sd = prior_table(design, len(problem.strata), config)
+        parameters = mean + sd * rng.standard_normal(len(sd))
+        part = problem.layout.correlation
+        parameters[part] = draw_correlations(
+            problem.slopes_count - 1, config.prior_slope_correlation, part.stop - part.start, rng
+        )
+        parameters = problem.positive(parameters)
+        log_noise, factor, market_sd, fixed = problem.split(parameters)
+        width, slopes = len(design.row_columns), list(design.slope_columns)
+        total = np.tile(fixed[:width], (problem.consumers_count, 1))
+        for coefficient, (column, feature) in zip(fixed[width:], design.moderators, strict=True):
+            total[:, column] += coefficient * self.features[:, feature]
+        market = rng.standard_normal((problem.markets_count, problem.market_count)) * market_sd
+        total[:, problem.market_columns] += market[self.market]
+        total[:, slopes] += rng.standard_normal((problem.consumers_count, len(slopes))) @ factor.T
+        outcome = np.einsum("rc,rc->r", self.scaled, total[self.consumer])
+        outcome += np.exp(log_noise)[self.stratum[self.consumer]] * rng.standard_normal(len(outcome))
+        rows = self.rows.copy()
+        rows[:, -1] = outcome * design.outcome_scale
+        upper = np.triu_indices(rows.shape[1])
+        packed = np.add.reduceat(rows[:, upper[0]] * rows[:, upper[1]], self.starts, axis=0)
+        return PriorWorld(replace(self.statistics, packed=packed), parameters, total[:, slopes])
+
+
+def draw_correlations(
+    slopes_count: int, concentration: float, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Correlation values under LKJ(concentration): partial correlations are 2 Beta(b, b) - 1 (correlation.py)."""
+    if not count:
+        return np.empty(0)
+    _, column = correlation.pairs_of(slopes_count)
+    b = concentration + (slopes_count - 2 - column) / 2.0
+    return np.arctanh(2.0 * rng.beta(b, b) - 1.0)

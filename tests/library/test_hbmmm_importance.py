@@ -1,0 +1,166 @@
+"""The collapsed posterior is exact, importance weights are ArviZ's, and both samplers give one posterior."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.errors import ConvergenceError
+from models.hbmmm.characteristics import learn_characteristics
+from models.hbmmm.collapsed import CollapsedPosterior, build_collapsed
+from models.hbmmm.config import HBMMMConfig
+from models.hbmmm.design import build_design
+from models.hbmmm.fit import fit_hbmmm
+from models.hbmmm.laplace import fixed_precision
+from models.hbmmm.problem import build_problem, log_posterior, prior_table
+from models.hbmmm.psis import smooth_weights
+from models.hbmmm.statistics import DesignColumn, SufficientStatistics
+from models.simulate.consumer_months import (
+    CHANNEL_IDS,
+    CHARACTERISTICS,
+    COVARIATES,
+    EXPOSURE_SDS,
+    ConsumerMonthsConfig,
+    consumer_months,
+)
+
+LINEAR = HBMMMConfig(basis="linear", include_period_effects="none", draws=400, effect_draws=200)
+
+
+def paper_world(
+    consumers_count: int, markets_count: int, seed: int
+) -> tuple[SufficientStatistics, pd.DataFrame, np.ndarray]:
+    """Statistics, characteristics and true slopes of a world small enough for one chunk."""
+    config = ConsumerMonthsConfig(consumers_count, markets_count, seed=seed)
+    world = next(consumer_months(config))
+    columns = (
+        DesignColumn("intercept", "intercept"),
+        *(DesignColumn(f"exposure[{c}]", "exposure", c) for c in CHANNEL_IDS),
+        *(DesignColumn(f"covariate[{z}]", "covariate", None, z) for z in COVARIATES),
+        DesignColumn("log1p_gmv", "outcome"),
+    )
+    rows = np.column_stack([np.ones(len(world.outcome)), world.exposures, world.covariates, world.outcome])
+    upper = np.triu_indices(rows.shape[1])
+    products = rows[:, upper[0]] * rows[:, upper[1]]
+    packed = np.add.reduceat(products, np.cumsum(world.months) - world.months, axis=0)
+    ids = np.array([f"c{i:05d}" for i in world.number], dtype=object)
+    strata = np.where(np.arange(len(ids)) % 3 == 0, "low", "high").astype(object)
+    statistics = SufficientStatistics(
+        columns,
+        ids,
+        np.array([f"m{j}" for j in range(markets_count)], dtype=object),
+        world.market.astype(np.int64),
+        strata,
+        world.months.astype(np.int64),
+        packed,
+        "linear",
+    )
+    characteristics = pd.DataFrame(world.characteristics, columns=list(CHARACTERISTICS), index=ids)
+    return statistics, characteristics, world.slopes / EXPOSURE_SDS
+
+
+@pytest.mark.parametrize("correlations", ["lkj", "none"])
+@pytest.mark.parametrize("markets_count", [1, 4])
+def test_the_collapsed_density_is_the_marginal_likelihood_integrated(correlations: str, markets_count: int):
+    """Against log p(y, fixed | variances) at the fixed effects' mean and their exact precision, another derivation."""
+    config = replace(LINEAR, slope_correlations=correlations)
+    statistics, frame, _ = paper_world(120, markets_count, 5)
+    design = build_design(statistics, learn_characteristics(frame, config), config)
+    problem = build_problem(statistics, design, frame)
+    sd = prior_table(design, len(problem.strata), config)[1]
+    collapsed = CollapsedPosterior(build_collapsed(statistics, design, frame), sd, 2.0)
+    rng, first = np.random.default_rng(6), problem.layout.fixed.start
+    assert collapsed.problem.dimension == first
+    for _ in range(3):
+        parameters = np.zeros(len(sd))
+        parameters[:first] = rng.normal(0, 0.4, first)
+        precision, right = fixed_precision(problem, parameters, sd)
+        parameters[first:] = np.linalg.solve(precision, right)
+        joint, _ = log_posterior(problem, parameters, sd, 2.0)
+        expected = joint + 0.5 * (len(right) * np.log(2 * np.pi) - np.linalg.slogdet(precision)[1])
+        found, fixed = collapsed.evaluate(parameters[:first])
+        assert found == pytest.approx(expected, abs=1e-7)
+        np.testing.assert_allclose(fixed, parameters[first:], atol=1e-9)
+
+
+def test_the_gradient_in_the_correlations_agrees_with_differences():
+    statistics, frame, _ = paper_world(150, 4, 7)
+    design = build_design(statistics, learn_characteristics(frame, LINEAR), LINEAR)
+    problem = build_problem(statistics, design, frame)
+    sd = prior_table(design, len(problem.strata), LINEAR)[1]
+    parameters = np.random.default_rng(8).normal(0, 0.3, len(sd))
+    _, gradient = log_posterior(problem, parameters, sd, 2.0)
+    for i in range(problem.layout.fixed.start):
+        step = np.zeros(len(sd))
+        step[i] = 1e-6
+        up, down = (log_posterior(problem, parameters + s, sd, 2.0)[0] for s in (step, -step))
+        assert gradient[i] == pytest.approx((up - down) / 2e-6, rel=1e-5, abs=1e-4)
+
+
+def test_weights_are_those_of_arviz():
+    arviz = pytest.importorskip("arviz", reason="a dependency of PyMC")
+    rng = np.random.default_rng(9)
+    points = rng.standard_t(3, 2000)
+    ratios = -0.5 * points**2 * 1.3
+    found = smooth_weights(ratios)
+    if hasattr(arviz, "psislw"):
+        log_weights, k_hat = arviz.psislw(ratios.copy())
+        np.testing.assert_allclose(found.weights, np.exp(log_weights), rtol=0.02, atol=1e-6)
+        assert found.k_hat == pytest.approx(float(k_hat), abs=0.02)
+    assert found.weights.sum() == pytest.approx(1.0)
+
+
+def test_k_hat_sees_a_proposal_that_is_too_narrow():
+    points = np.random.default_rng(10).standard_normal(4000)
+    too_narrow = -0.5 * (points / 3.0) ** 2 + 0.5 * points**2
+    assert smooth_weights(too_narrow).k_hat > 0.7
+    wide = -0.5 * points**2 + 0.5 * (points / 1.1) ** 2
+    assert smooth_weights(wide).k_hat < 0.3
+
+
+@pytest.fixture(scope="module")
+def both() -> dict:
+    """One world whose small noise lets 3,000 consumers say much about the variances, fitted by both samplers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.simulate.consumer_months.NOISE_SD", 0.15)
+        statistics, frame, slopes = paper_world(3_000, 12, 11)
+    fits = {
+        name: fit_hbmmm(statistics, frame, replace(LINEAR, inference=name, worker_processes=2, draws=150))
+        for name in ("nuts", "importance")
+    }
+    return fits | {"slopes": slopes}
+
+
+def test_importance_sampling_and_nuts_give_one_posterior(both: dict):
+    nuts, importance = both["nuts"].diagnostics, both["importance"].diagnostics
+    print(nuts.assign(mean_is=importance["mean"], sd_is=importance["sd"]).round(4).to_string())
+    error = nuts["sd"] * np.sqrt(1 / nuts["ess_bulk"] + 1 / importance["ess_bulk"])
+    assert (np.abs(nuts["mean"] - importance["mean"]) < 4.5 * error).all()
+    ratio = importance["sd"] / nuts["sd"]
+    assert ratio.between(0.8, 1.25).all(), ratio.round(2).tolist()
+
+
+def test_draws_of_importance_sampling_are_judged_by_k_hat(both: dict):
+    fit = both["importance"]
+    assert fit.is_importance_sampled and fit.k_hat < 0.5
+    assert fit.diagnostics["r_hat"].isna().all() and (fit.diagnostics["ess_bulk"] > 400).all()
+    assert not both["nuts"].is_importance_sampled
+
+
+def test_too_few_consumers_are_handed_to_nuts():
+    """At 60 consumers the variances are far from normal: `auto` must not publish that importance sample."""
+    statistics, frame, _ = paper_world(60, 4, 12)
+    config = replace(LINEAR, importance_consumers=50, importance_draws=400, draws=30, chains=2)
+    assert set(fit_hbmmm(statistics, frame, config).sampler["method"]) == {"nuts"}
+
+
+def test_a_stratum_that_a_sample_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
+    statistics, frame, _ = paper_world(400, 4, 13)
+    monkeypatch.setattr("models.hbmmm.importance.SUBSAMPLES", (30,))
+    rare = statistics.spend_stratum.copy()
+    rare[:] = "all"
+    rare[:60] = "rare"
+    statistics = replace(statistics, spend_stratum=rare)
+    with pytest.raises(ConvergenceError, match="noise strata"):
+        fit_hbmmm(statistics, frame, replace(LINEAR, inference="importance"))
