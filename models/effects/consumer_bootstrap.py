@@ -2,8 +2,8 @@
 
 Every estimator here is a function of column sums over rows (a ratio, a difference of ratios, a slope). Months of
 a consumer hang together, so whole consumers are resampled: draw N consumers with replacement, add up *their*
-sums, apply the function again. This is the plain (pairs) cluster bootstrap (Cameron, Gelbach and Miller 2008,
-section 3.1; Efron and Tibshirani 1993, section 8), not a multiplier bootstrap, made fast by touching sums instead
+sums, apply the function again. This is the plain (pairs) cluster bootstrap (Cameron, Gelbach and Miller 2008;
+Efron and Tibshirani 1993, chapter 8), not a multiplier bootstrap, made fast by touching sums instead
 of rows. Nuisance functions (propensity, outcome regressions, weights) are held at their estimates: what estimating
 them adds is not in the interval. For AIPW that is of second order; for weighting by an estimated propensity the
 interval of the ATE is if anything too wide (Lunceford and Davidian 2004, section 3).

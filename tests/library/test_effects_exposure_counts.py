@@ -1,0 +1,114 @@
+"""Dose models and their weights: parity, the family found, the slope recovered, the control failing."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.stats import nbinom, poisson
+
+from models.effects.exposure_counts import fit_count_exposure, log_probability, weighted_dose_slope
+from models.effects.overlap import weight_statistics
+from models.errors import OverlapError
+
+SLOPE = 3.0
+NAMES = ("last gmv", "constant")
+
+
+def dose_world(rng: np.random.Generator, consumers: int = 300, months: int = 10, *, slope=SLOPE, alpha=0.3):
+    """Last month's purchase raises this month's exposures and purchase: features, doses, GMV, consumers."""
+    y = 50 + 12 * rng.normal(size=consumers)
+    rows = []
+    for _ in range(months):
+        last = y
+        mean = np.exp(0.6 + 0.02 * (last - 55))
+        gamma = rng.gamma(1 / alpha, alpha, consumers) if alpha else 1.0
+        x = rng.poisson(mean * gamma).astype(float)
+        y = 44 + 0.5 * (last - 50) + slope * x + 10 * rng.normal(size=consumers)
+        rows.append((last, x, y))
+    last, x, y = (np.stack(column, axis=1).ravel() for column in zip(*rows, strict=True))
+    return np.column_stack([last, np.ones_like(last)]), x, y, np.repeat(np.arange(consumers), months)
+
+
+def test_log_probabilities_are_scipys():
+    counts = np.arange(12.0)
+    means = np.linspace(0.2, 6, 12)
+    np.testing.assert_allclose(log_probability(counts, means, 0.0), poisson.logpmf(counts, means))
+    expected = nbinom.logpmf(counts, 1 / 0.4, 1 / (1 + 0.4 * means))
+    np.testing.assert_allclose(log_probability(counts, means, 0.4), expected, rtol=1e-10)
+
+
+def test_agrees_with_joint_maximum_likelihood():
+    """Coefficients and dispersion in turn reach the maximum that statsmodels' joint search reaches."""
+    features, x, _, who = dose_world(np.random.default_rng(1))
+    fit = fit_count_exposure(features, x, NAMES, who)
+    z = sm.add_constant((features[:, 0] - features[:, 0].mean()) / features[:, 0].std())
+    joint = sm.NegativeBinomial(x, z).fit(disp=0, maxiter=200, gtol=1e-8)
+    assert fit.family == "negative_binomial"
+    np.testing.assert_allclose([*fit.coefficients[:2], fit.dispersion], joint.params, rtol=1e-3)
+    assert fit.coefficients[2] == fit.standard_errors[2] == 0.0  # a constant column is left out
+    assert fit.dispersion == pytest.approx(0.3, abs=0.05)
+    assert log_probability(x, fit.means, fit.dispersion).sum() == pytest.approx(joint.llf, abs=1e-3)
+
+
+def test_poisson_exposures_are_found_to_be_poisson():
+    features, x, _, who = dose_world(np.random.default_rng(2), alpha=0.0)
+    fit = fit_count_exposure(features, x, NAMES, who)
+    assert (fit.family, fit.dispersion) == ("poisson", 0.0)
+    slope = 0.02 * features[:, 0].std()
+    assert abs(fit.coefficients[1] - slope) < 3 * fit.standard_errors[1] < 0.1
+
+
+@pytest.mark.parametrize("slope", [SLOPE, 0.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_stabilised_weights_recover_the_slope_of_a_dose(slope: float, alpha: float):
+    """Confounding by last purchases: the weighted slope is right, the unweighted one (control) is not."""
+    features, x, y, who = dose_world(np.random.default_rng(3), slope=slope, alpha=alpha)
+    fit = fit_count_exposure(features, x, NAMES, who)
+    found = weighted_dose_slope(fit, y, who, np.random.default_rng(4), draws_count=400)
+    assert abs(found.estimate - slope) < 3 * found.standard_error < 1.2
+    assert found.interval_lower < slope < found.interval_upper
+    naive = np.polyfit(x, y, 1)[0]
+    assert naive > slope + 0.5
+    assert naive > found.interval_upper
+
+
+def test_weights_undo_the_link_between_dose_and_history():
+    features, x, _, who = dose_world(np.random.default_rng(5))
+    fit = fit_count_exposure(features, x, NAMES, who, truncation_share=0.0)
+    before = np.corrcoef(x, features[:, 0])[0, 1]
+    w = fit.weights / fit.weights.sum()
+    centred = [v - w @ v for v in (x, features[:, 0])]
+    after = w @ (centred[0] * centred[1]) / np.sqrt((w @ centred[0] ** 2) * (w @ centred[1] ** 2))
+    assert before > 0.2
+    assert abs(after) < 0.05
+    found = weight_statistics(fit.weights, fit.weights_raw)
+    assert found["weight_mean"] == pytest.approx(1.0, abs=0.03)
+    assert found["clipped_share"] == 0.0
+    assert found["ess_share"] == pytest.approx(1 / (1 + np.var(fit.weights) / fit.weights.mean() ** 2))
+    cut = fit_count_exposure(features, x, NAMES, who, truncation_share=0.05)
+    truncated = weight_statistics(cut.weights, cut.weights_raw)
+    assert truncated["clipped_share"] == pytest.approx(0.1, abs=0.01)
+    assert truncated["ess_share"] > found["ess_share"]
+    assert truncated["weight_max"] == found["weight_max"] > cut.weights.max()
+
+
+def test_a_wrong_family_shows_in_the_weights():
+    """Poisson forced on overdispersed counts: the weights' spread explodes, which the effective share tells."""
+    features, x, _, who = dose_world(np.random.default_rng(6), alpha=1.0)
+    share = {}
+    for family in ("auto", "poisson"):
+        fit = fit_count_exposure(features, x, NAMES, who, family=family, truncation_share=0.0)
+        share[family] = weight_statistics(fit.weights, fit.weights_raw)["ess_share"]
+    assert share["auto"] > 0.5
+    assert share["poisson"] < 0.5 * share["auto"]
+
+
+def test_refusals():
+    features, x, _, who = dose_world(np.random.default_rng(7), consumers=20, months=3)
+    with pytest.raises(ValueError, match="auto, poisson, negative_binomial"):
+        fit_count_exposure(features, x, NAMES, who, family="gamma")
+    with pytest.raises(ValueError, match="must be counts"):
+        fit_count_exposure(features, x + 0.5, NAMES, who)
+    with pytest.raises(ValueError, match="truncation_share"):
+        fit_count_exposure(features, x, NAMES, who, truncation_share=0.5)
+    with pytest.raises(OverlapError, match="no other dose"):
+        fit_count_exposure(features, np.ones_like(x), NAMES, who)
