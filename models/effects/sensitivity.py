@@ -127,16 +127,26 @@ def adjusted_estimate(
 
 
 def score_bias_scale(scores: ExposureScores, estimand: str) -> float:
-    """s of an AIPW effect: sqrt(E[(Y - g_D)^2] E[alpha^2]), in money; feed it to `confounding_bias`."""
+    """s of an AIPW effect, in money: sqrt(E[(Y - g_D)^2] E[alpha^2]); feed it to `confounding_bias`.
+
+    E[alpha^2] is estimated as 2 E[m(alpha)] - mean alpha^2, less sensitive to an estimated propensity (same paper,
+    section on inference; DoubleML's nu2), m(alpha) being the estimand applied to alpha; where that is not positive
+    (next to no overlap), as the mean of alpha^2.
+    """
     if estimand not in ESTIMANDS:
         raise ValueError(f"estimand is {estimand!r}; it must be one of {', '.join(ESTIMANDS)}.")
     d, e = scores.treatment, scores.propensity
     residual = scores.outcome - np.where(d, scores.outcome_exposed, scores.outcome_unexposed)
     if estimand == "ate_exposed":
         alpha = np.where(d, 1 / e, -1 / (1 - e))
+        applied = 1 / e + 1 / (1 - e)
     else:
-        alpha = np.where(d, 1.0, -e / (1 - e)) / d.mean()
-    return float(np.sqrt(np.mean(residual**2) * np.mean(alpha**2)))
+        share = d.mean()
+        alpha = np.where(d, 1.0, -e / (1 - e)) / share
+        applied = d / (1 - e) / share**2
+    plain = np.mean(alpha**2)
+    debiased = 2 * np.mean(applied) - plain
+    return float(np.sqrt(np.mean(residual**2) * (debiased if debiased > 0 else plain)))
 
 
 def score_robustness(
