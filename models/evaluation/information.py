@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg
 
 Level = Literal["conditional", "marginal"]
 LEVELS = ("conditional", "marginal")
@@ -58,37 +58,58 @@ class InformationCriterion:
         return f"{self.level} {self.criterion}"
 
 
+class PointwiseDensities:
+    """Log-likelihoods of the points, one draw after the other; what DIC and WAIC need of them, (points,) each."""
+
+    def __init__(self, points_count: int) -> None:
+        self.draws_count = 0
+        self._log_sum = np.full(points_count, -np.inf)
+        self._mean, self._squares = np.zeros(points_count), np.zeros(points_count)
+
+    def add(self, log_likelihood: np.ndarray) -> None:
+        """One draw, (points,)."""
+        values = np.asarray(log_likelihood, dtype=float)
+        if values.shape != self._mean.shape or not np.isfinite(values).all():
+            raise ValueError(
+                f"finite log-likelihoods of {self._mean.shape} points are needed, got {values.shape}."
+            )
+        self.draws_count += 1
+        self._log_sum = np.logaddexp(self._log_sum, values)
+        step = values - self._mean
+        self._mean += step / self.draws_count
+        self._squares += step * (values - self._mean)
+
+    def dic(self, at_posterior_mean: float, level: Level) -> InformationCriterion:
+        """See the function `dic`."""
+        mean_deviance = -2.0 * float(self._mean.sum())
+        penalty = mean_deviance + 2.0 * float(at_posterior_mean)
+        variant = "mean deviance + pD, pD from the posterior mean"
+        return InformationCriterion("DIC", level, variant, mean_deviance + penalty, len(self._mean), penalty)
+
+    def waic(self, level: Level) -> InformationCriterion:
+        """See the function `waic`."""
+        if self.draws_count < 2:
+            raise ValueError(f"WAIC needs 2 or more draws, got {self.draws_count}.")
+        penalty = self._squares / (self.draws_count - 1)
+        density = self._log_sum - np.log(self.draws_count) - penalty
+        return pooled_criterion(
+            "WAIC", level, "variance penalty", density,
+            effective_parameters=float(penalty.sum()), unreliable_share=float((penalty > 0.4).mean()),
+        )  # fmt: skip
+
+
 def dic(log_likelihood: np.ndarray, at_posterior_mean: float, level: Level) -> InformationCriterion:
     """DIC = mean deviance + pD, pD = mean deviance - deviance at the posterior mean (not the variance form).
 
-    log_likelihood: (draws, points), or (draws,) already summed. at_posterior_mean: total log-likelihood with every
-    parameter of that level at its posterior mean: conditional ones include b_i, marginal ones do not.
+    log_likelihood: (draws, points). at_posterior_mean: total log-likelihood with every parameter of that level at its
+    posterior mean: conditional ones include b_i, marginal ones do not.
     """
-    values = np.asarray(log_likelihood, dtype=float)
-    points = values.shape[1] if values.ndim == 2 else 0
-    mean_deviance = -2.0 * float((values.sum(axis=1) if values.ndim == 2 else values).mean())
-    penalty = mean_deviance + 2.0 * float(at_posterior_mean)
-    return InformationCriterion(
-        "DIC",
-        level,
-        "mean deviance + pD, pD from the posterior mean",
-        mean_deviance + penalty,
-        points,
-        penalty,
-    )
+    return _gathered(log_likelihood).dic(at_posterior_mean, level)
 
 
 def waic(log_likelihood: np.ndarray, level: Level) -> InformationCriterion:
     """WAIC from pointwise log-likelihoods (draws, points), at least 2 draws; the penalty is the variance over draws."""
-    values = np.asarray(log_likelihood, dtype=float)
-    if values.ndim != 2 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"finite log-likelihoods (2 or more draws, points) are needed, got {values.shape}.")
-    density = special.logsumexp(values, axis=0) - np.log(len(values))
-    penalty = values.var(axis=0, ddof=1)
-    return _pointwise(
-        "WAIC", level, "variance penalty", density - penalty,
-        effective_parameters=float(penalty.sum()), unreliable_share=float((penalty > 0.4).mean()),
-    )  # fmt: skip
+    return _gathered(log_likelihood).waic(level)
 
 
 def exact_loo(
@@ -113,7 +134,7 @@ def exact_loo(
     if groups is None:
         diagonal = inverse_noise - np.einsum("np,pq,nq->n", weighted, root, weighted)
         density = 0.5 * (np.log(diagonal) - solved**2 / diagonal - _LOG_2PI)
-        return _pointwise("LOO", "conditional", "exact, one row left out", density)
+        return pooled_criterion("LOO", "conditional", "exact, one row left out", density)
     densities = []
     for group in np.unique(groups):
         at = np.flatnonzero(groups == group)
@@ -121,7 +142,26 @@ def exact_loo(
         lower = linalg.cholesky(block, lower=True)
         half = linalg.solve_triangular(lower, solved[at], lower=True)
         densities.append(np.log(np.diag(lower)).sum() - 0.5 * (half @ half + len(at) * _LOG_2PI))
-    return _pointwise("LOO", "marginal", "exact, all rows of a group left out", np.array(densities))
+    return pooled_criterion("LOO", "marginal", "exact, all rows of a group left out", np.array(densities))
+
+
+def pooled_criterion(
+    criterion: str, level: Level, variant: str, densities: np.ndarray, **numbers: float
+) -> InformationCriterion:
+    """A criterion from estimated log predictive densities (points,) of every point."""
+    pointwise = -2.0 * densities
+    count = len(pointwise)
+    error = float(np.sqrt(count) * pointwise.std(ddof=1)) if count > 1 else float("nan")
+    return InformationCriterion(
+        criterion,
+        level,
+        variant,
+        float(pointwise.sum()),
+        count,
+        standard_error=error,
+        pointwise=pointwise,
+        **numbers,
+    )
 
 
 def conditional_log_likelihood(
@@ -211,22 +251,14 @@ def _half(covariance: np.ndarray) -> np.ndarray:
     return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
-def _pointwise(
-    criterion: str, level: Level, variant: str, densities: np.ndarray, **numbers: float
-) -> InformationCriterion:
-    pointwise = -2.0 * densities
-    count = len(pointwise)
-    error = float(np.sqrt(count) * pointwise.std(ddof=1)) if count > 1 else float("nan")
-    return InformationCriterion(
-        criterion,
-        level,
-        variant,
-        float(pointwise.sum()),
-        count,
-        standard_error=error,
-        pointwise=pointwise,
-        **numbers,
-    )
+def _gathered(log_likelihood: np.ndarray) -> PointwiseDensities:
+    values = np.asarray(log_likelihood, dtype=float)
+    if values.ndim != 2:
+        raise ValueError(f"log-likelihoods have shape {values.shape}; (draws, points) is needed.")
+    gathered = PointwiseDensities(values.shape[1])
+    for draw in values:
+        gathered.add(draw)
+    return gathered
 
 
 def _check_level(level: str) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from models.evaluation.information import (
     InformationCriterion,
@@ -127,7 +127,6 @@ def test_conditional_dic_has_the_trace_of_the_hat_matrix_as_penalty(world: dict,
     assert found.effective_parameters == pytest.approx(penalty, abs=4 * error)
     assert found.value == pytest.approx(-2 * at_mean + 2 * penalty, abs=8 * error)  # holds the mean twice
     assert found.name == "conditional DIC" and "posterior mean" in found.variant
-    assert dic(draws["density"].sum(axis=1), at_mean, "conditional").value == pytest.approx(found.value)
     assert 2 < penalty < world["design"].shape[1]
 
 
@@ -141,6 +140,8 @@ def test_waic_is_its_closed_form_and_near_the_exact_loo(world: dict, draws: dict
     variance = (4 * residual**2 * v + 2 * v**2) / (4 * s2**2)
     assert found.effective_parameters == pytest.approx(variance.sum(), rel=0.03)
     assert found.value == pytest.approx(-2 * (log_mean - variance).sum(), rel=0.01)
+    by_hand = special.logsumexp(draws["density"], axis=0) - np.log(len(draws["density"]))
+    np.testing.assert_allclose(found.pointwise, -2 * (by_hand - draws["density"].var(axis=0, ddof=1)))
     assert found.unreliable_share == np.mean(draws["density"].var(axis=0, ddof=1) > 0.4)
     exact = exact_loo(world["y"], world["design"], world["prior"], NOISE**2)
     in_sample = -2 * stats.norm.logpdf(world["y"], fitted, NOISE).sum()
