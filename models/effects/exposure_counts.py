@@ -163,13 +163,13 @@ def _fit(
     design: np.ndarray, doses: np.ndarray, family: str, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """(means, clustered standard errors, coefficients, alpha); alpha and coefficients in turn until alpha settles."""
-    result, alpha = _glm(design, doses, 0.0, groups), 0.0
+    result, alpha = _glm(design, doses, 0.0, groups, None), 0.0
     if family != "poisson":
         poisson = log_probability(doses, result.mu, 0.0).sum()
         alternative, candidate = result, 0.0
         for _ in range(DISPERSION_ROUNDS):
             before, candidate = candidate, _best_dispersion(doses, alternative.mu)
-            alternative = _glm(design, doses, candidate, groups)
+            alternative = _glm(design, doses, candidate, groups, alternative.params)
             if abs(candidate - before) <= DISPERSION_TOLERANCE * max(candidate, 0.01):
                 break
         else:
@@ -183,9 +183,11 @@ def _fit(
     return result.mu, result.bse, result.params, alpha
 
 
-def _glm(design: np.ndarray, doses: np.ndarray, alpha: float, groups: np.ndarray):
+def _glm(design: np.ndarray, doses: np.ndarray, alpha: float, groups: np.ndarray, start: np.ndarray | None):
     family = sm.families.Poisson() if alpha == 0 else sm.families.NegativeBinomial(alpha=alpha)
-    result = sm.GLM(doses, design, family=family).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    result = sm.GLM(doses, design, family=family).fit(
+        start_params=start, cov_type="cluster", cov_kwds={"groups": groups}
+    )
     if not result.converged or not np.isfinite(result.params).all():
         raise ConvergenceError(
             f"The count regression of {len(doses)} rows on {design.shape[1]} columns did not converge. A column that "

@@ -26,6 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.stats import t as student
 
 from models.effects.doubly_robust import ESTIMANDS, ExposureScores
@@ -162,6 +163,31 @@ def score_robustness(
         "robustness_value": strength_for(abs(estimate) / scale),
         "robustness_value_interval": strength_for(nearer / scale),
     }
+
+
+def sensitivity_table(
+    effects: pd.DataFrame, degrees_of_freedom: float, *, significance_level: float = 0.05
+) -> pd.DataFrame:
+    """Partial R2 and robustness of effect rows that are linear in the coefficients of one regression.
+
+    Any combination of coefficients, so an att_exposed of x and log1p(x) too, is itself a coefficient of the same
+    regression written in other columns; its t value is mean over standard_deviation. With `within_effects` that t
+    is clustered (see above), and degrees of freedom are rows less columns, consumers and periods.
+
+    Columns: channel_id, estimand, exposure_distribution, method, estimate, t_value, partial_r2, robustness_value,
+    robustness_value_significance (at `significance_level`), bias_scale in the row's unit; NaN where the row is.
+    """
+    rows = []
+    for _, effect in effects.iterrows():
+        t_value = effect["mean"] / effect["standard_deviation"]
+        row = {k: effect[k] for k in ("channel_id", "estimand", "exposure_distribution", "method")}
+        row |= {"estimate": effect["mean"], "t_value": t_value}
+        row |= {"partial_r2": partial_r2(t_value, degrees_of_freedom)}
+        row |= {"robustness_value": robustness_value(t_value, degrees_of_freedom)}
+        level = {"significance_level": significance_level}
+        row |= {"robustness_value_significance": robustness_value(t_value, degrees_of_freedom, **level)}
+        rows.append(row | {"bias_scale": effect["standard_deviation"] * np.sqrt(degrees_of_freedom)})
+    return pd.DataFrame(rows)
 
 
 def _require_degrees(degrees_of_freedom: float) -> None:

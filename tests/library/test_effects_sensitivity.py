@@ -1,6 +1,7 @@
 """Robustness values: closed forms against a confounder built to be exactly that strong, published figures, limits."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 
@@ -12,6 +13,7 @@ from models.effects.sensitivity import (
     robustness_value,
     score_bias_scale,
     score_robustness,
+    sensitivity_table,
     strength_for,
 )
 
@@ -162,6 +164,35 @@ def test_the_aipw_bound_holds_for_a_confounder_that_is_hidden():
     assert bias > 1.5
     assert 0.8 * bound < bias < 1.02 * bound
     assert confounding_bias(score_bias_scale(short, "ate_exposed"), r2_outcome / 3, r2_alpha) < bias
+
+
+def test_a_combination_of_coefficients_is_as_sensitive_as_its_t_says(regression):
+    """theta = b_x + 0.3 b_log, read from a table row: a confounder of that strength takes theta to zero."""
+    outcome, treatment, covariates, _ = regression
+    second = np.abs(treatment) ** 0.5
+    design = np.column_stack([treatment, second, covariates])
+    fit = sm.OLS(outcome, design).fit()
+    weights = np.array([1, 0.3, 0, 0, 0, 0])
+    error = np.sqrt(weights @ fit.cov_params() @ weights)
+    keys = {"channel_id": "tv", "estimand": "slope", "exposure_distribution": "panel_rows", "method": "m"}
+    effects = pd.DataFrame(
+        [
+            keys | {"mean": weights @ fit.params, "standard_deviation": error},
+            keys | {"channel_id": "none", "mean": np.nan, "standard_deviation": np.nan},
+        ]
+    )
+    table = sensitivity_table(effects, fit.df_resid).set_index("channel_id")
+    strength = table.loc["tv", "robustness_value"]
+    controls = np.column_stack([second - 0.3 * treatment, covariates])
+    again = (outcome, treatment, controls, sm.OLS(outcome, np.column_stack([treatment, controls])).fit())
+    z = confounder(again, strength, strength)
+    left = sm.OLS(outcome, np.column_stack([design, z])).fit().params
+    assert left[0] + 0.3 * left[1] == pytest.approx(0, abs=1e-8)
+    assert abs(left[0]) > 0.01
+    assert table.loc["tv", "partial_r2"] == pytest.approx(partial_r2(again[3].tvalues[0], fit.df_resid))
+    assert 0 < table.loc["tv", "robustness_value_significance"] < strength
+    numbers = ["partial_r2", "robustness_value", "robustness_value_significance", "bias_scale"]
+    assert table.loc["none", numbers].isna().all()
 
 
 def test_refusals(regression):
