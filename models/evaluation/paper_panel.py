@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from models.baselines.known_population import KnownPopulation
 from models.panel import ConsumerPanel
-from models.simulate.consumer_months import CHANNEL_IDS, CHARACTERISTICS, COVARIATES, ConsumerMonths
+from models.simulate import consumer_months as paper
+from models.simulate.consumer_months import (
+    CHANNEL_IDS,
+    CHARACTERISTICS,
+    COVARIATES,
+    ConsumerMonths,
+    ConsumerMonthsConfig,
+)
 
 FIRST_MONTH = np.datetime64("2023-01", "M")
 OUTCOME_UNIT = "log1p USD"
@@ -45,3 +53,28 @@ def paper_panel(months: ConsumerMonths) -> ConsumerPanel:
         currency_code=OUTCOME_UNIT,
         period="month",
     )
+
+
+def paper_population(config: ConsumerMonthsConfig, months: ConsumerMonths) -> KnownPopulation:
+    """The predictor that knows the true hyper-parameters of this world: market effects, Theta, variances and noise.
+
+    What a consumer's exposures tell about its hidden propensity is left out: that part of the intercept counts among
+    its own effects, of variance PROPENSITY_LOADING^2 + INTERCEPT_OWN_SD^2. A model with own means can use it.
+    """
+    truth = paper.market_truth(config)
+    who, market = months.consumer, months.market
+    slopes = paper.SLOPE_MEANS + truth.slopes[market] + months.characteristics @ truth.theta.T
+    level = paper.LOG_INTERCEPT_MEAN + months.characteristics @ paper.INTERCEPT_LOADINGS
+    level = level + truth.intercepts[market]
+    x = (months.exposures - paper.EXPOSURE_MEANS) / paper.EXPOSURE_SDS
+    population = level[who] + np.einsum("rc,rc->r", x, slopes[who])
+    population += np.einsum("rz,rz->r", months.covariates, truth.covariate_effects[market[who]])
+    channels = len(CHANNEL_IDS)
+    covariance = np.zeros((1 + channels, 1 + channels))
+    covariance[0, 0] = paper.PROPENSITY_LOADING**2 + paper.INTERCEPT_OWN_SD**2
+    correlation = np.full((channels, channels), paper.SLOPE_CORRELATION)
+    np.fill_diagonal(correlation, 1.0)
+    covariance[1:, 1:] = paper.SLOPE_SDS[:, None] * correlation * paper.SLOPE_SDS
+    design = np.column_stack([np.ones(len(x)), x])
+    panel = paper_panel(months)
+    return KnownPopulation.of_panel(panel, population, design, covariance, paper.NOISE_SD)

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from models.baselines.base import DesignMap, Prediction, Rows
+from models.baselines.base import DesignMap, Rows, rows_where
 from models.baselines.consumer_ols import ConsumerOLS
+from models.baselines.known_population import KnownPopulation
 from models.baselines.market_bayes import MarketBayes
 from models.baselines.ols import PooledOLS, pooled_ols_effects
 from models.baselines.oracle import Oracle
@@ -37,14 +38,9 @@ def make_rows(consumers: int, periods: int, *, markets: int = 3, channels: int =
     )
 
 
-def pick(rows: Rows, keep: np.ndarray) -> Rows:
-    names = ("consumer_ids", "market_ids", "period_starts", "exposures", "covariates", "outcome")
-    return replace(rows, **{n: getattr(rows, n)[keep] for n in names})
-
-
 def split_last(rows: Rows, periods: int) -> tuple[Rows, Rows]:
     last = np.unique(rows.period_starts)[-periods]
-    return pick(rows, rows.period_starts < last), pick(rows, rows.period_starts >= last)
+    return rows_where(rows, rows.period_starts < last), rows_where(rows, rows.period_starts >= last)
 
 
 # ------------------------------------------------------------------------------ OLS and ridge
@@ -122,7 +118,7 @@ def test_market_bayes_is_the_ratio_of_two_evidences():
             return stats.multivariate_t.logpdf(outcome, shape=scale, df=2 * settings.noise_shape)
 
         for row in ask:
-            new = design_map.matrix(pick(test, np.array([row])))
+            new = design_map.matrix(rows_where(test, np.array([row])))
             for value in (level - spread, level + 0.3 * spread):
                 both = np.append(y, (value - level) / spread)
                 expected = evidence(np.vstack([x, new]), both) - evidence(x, y) - np.log(spread)
@@ -159,7 +155,9 @@ def test_no_pooling_fits_each_consumer_and_counts_those_it_cannot():
     rows = make_rows(12, 9, seed=9)
     train, test = split_last(rows, 2)
     short = np.isin(train.consumer_ids, ["c0003", "c0007"]) & (train.period_starts > MONTHS[4])
-    train = pick(train, ~short)  # five rows left: two beyond the rank of three columns, three are needed
+    train = rows_where(
+        train, ~short
+    )  # five rows left: two beyond the rank of three columns, three are needed
     fitted = ConsumerOLS().fit(train)
     found = fitted.predict(test)
     assert fitted.fallback_consumers_count == 2
@@ -208,10 +206,10 @@ def test_predictive_intervals_of_seven_rows_cover_because_they_are_t():
 # ------------------------------------------------------------------------------ naive and oracle
 def test_seasonal_naive_takes_last_year_then_the_recent_mean_then_the_market():
     rows = make_rows(3, 14, markets=2, seed=12)
-    train = pick(rows, rows.period_starts < MONTHS[12])
+    train = rows_where(rows, rows.period_starts < MONTHS[12])
     gap = (train.consumer_ids == "c0001") & (train.period_starts == MONTHS[1])
-    train = pick(train, ~gap & (train.consumer_ids != "c0002"))
-    test = pick(rows, rows.period_starts >= MONTHS[12])
+    train = rows_where(train, ~gap & (train.consumer_ids != "c0002"))
+    test = rows_where(rows, rows.period_starts >= MONTHS[12])
     found = SeasonalNaive(recent_periods=4).fit(train).predict(test)
     for row, (who, when) in enumerate(zip(test.consumer_ids, test.period_starts, strict=True)):
         own = train.outcome[train.consumer_ids == who]
@@ -237,7 +235,7 @@ def test_the_season_of_weeks_keeps_weekdays_and_the_spread_is_that_of_seasonal_d
     steps = by.to_numpy()[:, 12:] - by.to_numpy()[:, :12]
     assert fitted.seasonal_sd == pytest.approx(np.sqrt((steps**2).mean()))
     weekly = replace(rows, period="week", period_starts=np.tile(MONTHS[0] + 7 * np.arange(24), 40))
-    later = pick(weekly, weekly.period_starts == MONTHS[0] + 35)
+    later = rows_where(weekly, weekly.period_starts == MONTHS[0] + 35)
     later = replace(later, period_starts=later.period_starts + 364)
     found = SeasonalNaive().fit(weekly).predict(later)
     np.testing.assert_array_equal(found.mean, weekly.outcome[weekly.period_starts == MONTHS[0] + 35])
@@ -257,51 +255,29 @@ def test_the_oracle_answers_by_identifier_and_refuses_rows_it_does_not_know(mone
         oracle.predict(later)
 
 
-# ------------------------------------------------------------------------------ what all share
-@pytest.mark.parametrize(
-    "predictor", [PooledOLS(), Ridge(), MarketBayes(), ConsumerOLS(), SeasonalNaive()], ids=lambda p: type(p).__name__
-)  # fmt: skip
-def test_every_baseline_takes_panels_and_arrays_and_ignores_held_out_outcomes(predictor, money_panel):
-    panel, _ = money_panel(40, 10, 3, seed=3)
-    rows = Rows.of_panel(panel)
-    from_panel = predictor.fit(panel).predict(rows)
-    from_arrays = predictor.fit(rows).predict(rows.without_outcome())
-    np.testing.assert_array_equal(from_panel.mean, from_arrays.mean)
-    np.testing.assert_array_equal(from_panel.sd, from_arrays.sd)
-    assert np.std(from_panel.mean) > 0 and (from_panel.sd > 0).all()
-    nothing = pick(rows, np.zeros(len(rows), dtype=bool))
-    with pytest.raises(PanelError, match="no training row"):
-        predictor.fit(nothing)
-
-
-def test_characteristics_are_learned_in_training_and_unknown_ones_are_average(money_panel):
-    panel, _ = money_panel(40, 6, 2, seed=4)
-    rows = Rows.of_panel(panel)
-    design_map = DesignMap.learn(rows, with_characteristics=True)
-    names = [name for name, _, _ in design_map.columns]
-    assert names == ["exposure[channel0]", "exposure[channel1]", "covariate[weather]", "age", "plan=plus"]
-    matrix = design_map.matrix(rows)
-    np.testing.assert_allclose(matrix[:, 1:].mean(axis=0), 0.0, atol=1e-9)
-    np.testing.assert_allclose(matrix[:, 1:].std(axis=0), 1.0)
-    frame = rows.characteristics.copy()
-    frame["age"], frame["plan"] = np.nan, "unheard of"
-    strangers = design_map.matrix(replace(rows, characteristics=frame))
-    assert (strangers[:, 4] == 0).all()
-    plan = design_map.columns[4]
-    np.testing.assert_allclose(strangers[:, 5], -plan[1] / plan[2])
-    explained = PooledOLS(with_characteristics=True).fit(panel).noise_variance
-    assert explained < PooledOLS().fit(panel).noise_variance
-
-
-def test_rows_of_other_columns_are_refused():
-    rows = make_rows(5, 4)
-    fitted = PooledOLS().fit(rows)
-    with pytest.raises(PanelError, match="build both from one panel"):
-        fitted.predict(replace(rows, channel_ids=("tv", "radio")))
-
-
-def test_a_prediction_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="not finite"):
-        Prediction(np.array([np.nan]), np.array([1.0]))
-    with pytest.raises(ValueError, match="exceed 2"):
-        Prediction(np.zeros(1), np.ones(1), np.array([2.0]))
+def test_who_knows_the_population_learns_consumers_by_bayes_rule():
+    """Against conditioning the joint normal of a consumer's training and held-out rows."""
+    rows = make_rows(6, 6, seed=14)
+    train, test = split_last(rows, 2)
+    rng = np.random.default_rng(15)
+    population, design = rng.normal(size=len(rows)), np.column_stack([np.ones(len(rows)), rows.exposures])
+    root = rng.normal(size=(3, 3))
+    covariance, noise_sd = root @ root.T, 0.6
+    known = KnownPopulation(rows.consumer_ids, rows.period_starts, population, design, covariance, noise_sd)
+    train = rows_where(train, train.consumer_ids != "c0005")
+    found = known.fit(train).predict(test.without_outcome())
+    for i in range(6):
+        who = f"c{i:04d}"
+        at = rows.consumer_ids == who
+        joint = design[at] @ covariance @ design[at].T + noise_sd**2 * np.eye(6)
+        seen = np.arange(6) < (0 if who == "c0005" else 4)
+        new = np.arange(6) >= 4
+        gain = joint[np.ix_(new, seen)] @ np.linalg.pinv(joint[np.ix_(seen, seen)])
+        mean = population[at][new] + gain @ (rows.outcome[at] - population[at])[seen]
+        variance = np.diag(joint[np.ix_(new, new)] - gain @ joint[np.ix_(seen, new)])
+        mine = test.consumer_ids == who
+        np.testing.assert_allclose(found.mean[mine], mean)
+        np.testing.assert_allclose(found.sd[mine], np.sqrt(variance))
+    assert (found.source == np.where(test.consumer_ids == "c0005", "new_consumer", "model")).all()
+    with pytest.raises(PanelError, match="was not given"):
+        known.fit(replace(train, period_starts=train.period_starts + 3650))

@@ -17,7 +17,7 @@ from models.errors import PanelError
 from models.evaluation.comparison import compare_panels, compare_predictors, score_prediction, wide_table
 from models.evaluation.hbmmm_predictor import HBMMMPredictor
 from models.evaluation.metrics import rmse
-from models.evaluation.paper_panel import paper_panel
+from models.evaluation.paper_panel import paper_panel, paper_population
 from models.evaluation.splits import by_consumer_splits, rolling_origin_splits
 from models.simulate import consumer_months as paper
 from models.simulate.consumer_months import ConsumerMonthsConfig, consumer_months
@@ -148,7 +148,8 @@ def world() -> dict:
         quiet = next(consumer_months(config))
     panel = paper_panel(months)
     split = rolling_origin_splits(panel, horizon=6)[0]
-    return {"months": months, "quiet": quiet, "panel": panel, "split": split}
+    population = paper_population(config, months)
+    return {"months": months, "quiet": quiet, "panel": panel, "split": split, "population": population}
 
 
 def test_the_panel_is_the_world_and_its_truth_differs_by_the_noise_alone(world: dict):
@@ -169,6 +170,7 @@ def fitted(world: dict) -> dict:
     """Every predictor fitted once on months 1-18."""
     predictors = {
         "oracle": Oracle.of_panel(world["panel"], world["quiet"].outcome, paper.NOISE_SD),
+        "known_population": world["population"],
         "hbmmm": HBMMM,
         "market_bayes": MarketBayes(),
         "pooled_ols": PooledOLS(),
@@ -193,7 +195,7 @@ def test_held_out_errors_have_the_order_that_the_world_implies(world: dict, fitt
     table = compare_predictors([split], {k: AlreadyFitted(m) for k, m in fitted.items()}, oracle="oracle")
     wide = wide_table(table)
     print(wide.round(4).to_string())
-    ranked = ["oracle", "hbmmm", "market_bayes", "pooled_ols"]
+    ranked = ["oracle", "known_population", "hbmmm", "market_bayes", "pooled_ols"]
     assert wide.loc[ranked, "rmse"].is_monotonic_increasing
     assert wide.loc[ranked, "crps"].is_monotonic_increasing
     assert wide.loc[ranked, "log_score"].is_monotonic_decreasing
@@ -207,12 +209,21 @@ def test_held_out_errors_have_the_order_that_the_world_implies(world: dict, fitt
         print(f"{better} before {worse}: z = {z:.1f}")
         assert z > 2.5, (better, worse, z)
     assert wide.loc["ridge", "rmse"] == pytest.approx(wide.loc["pooled_ols", "rmse"], rel=0.002)
+    assert wide.loc["hbmmm", "rmse"] < 1.02 * wide.loc["known_population", "rmse"]
     assert wide.loc["hbmmm", "rmse_cut_to_oracle"] < 0.035  # 1.7 to 2.6 points over seeds 1-4
     assert 0.2 < wide.loc["hbmmm", "rmse_cut"] < wide.loc["oracle", "rmse_cut"]
     error = np.sqrt(
         0.95 * 0.05 / len(split.test)
     )  # as if rows were independent, which only the oracle's errors are
-    for name in ("oracle", "hbmmm", "market_bayes", "pooled_ols", "ridge", "consumer_ols"):
+    for name in (
+        "oracle",
+        "known_population",
+        "hbmmm",
+        "market_bayes",
+        "pooled_ols",
+        "ridge",
+        "consumer_ols",
+    ):
         assert wide.loc[name, "interval_coverage"] == pytest.approx(0.95, abs=4 * error)
     assert wide.loc["hbmmm", "interval_width"] < 0.8 * wide.loc["pooled_ols", "interval_width"]
 
