@@ -2,7 +2,7 @@
 
 Methods (rows of `channel_effects`, never primary):
 
-    naive_difference  exposed less unexposed rows, to show what adjustment is for
+    naive_difference  exposed less unexposed rows (those that trimming left), to show what adjustment is for
     ipw_lagged        weighting by the cross-fitted propensity given characteristics and lagged history
     aipw_lagged       doubly robust on the same history
     aipw_own_median   a consumer's high periods against the others; exposure_distribution above_own_median
@@ -11,6 +11,9 @@ Methods (rows of `channel_effects`, never primary):
 Lagged methods condition on the past and on the present exposures of other channels, never on a later period.
 With trimming, they speak of the rows that have somebody to compare with: exposure_distribution is overlap_rows
 and exposed_overlap_rows; with trimming_threshold 0 it is panel_rows and exposed_rows.
+
+Memory holds the history of every row at once, some 60 columns of 8 bytes and a few copies: 34,000 rows took about
+1 GB and 20 s for five channels on one core. For millions of rows give the panel of some thousands of consumers.
 """
 
 from __future__ import annotations

@@ -72,10 +72,10 @@ def history_world(rng: np.random.Generator, effect: float) -> ConsumerPanel:
 
 
 def latent_world(rng: np.random.Generator, effect: float) -> ConsumerPanel:
-    """Channel a follows a wish to buy that stays and is not recorded."""
-    wish = rng.normal(size=(CONSUMERS, 1))
-    exposed = (rng.random((CONSUMERS, MONTHS)) < expit(1.2 * wish)).astype(float)
-    gmv = 60 + 25 * wish + effect * exposed + 10 * rng.normal(size=exposed.shape)
+    """Channel a follows the season and a wish to buy that stays and is not recorded."""
+    wish, season = rng.normal(size=(CONSUMERS, 1)), np.sin(np.arange(MONTHS))
+    exposed = (rng.random((CONSUMERS, MONTHS)) < expit(1.2 * wish + 0.8 * season)).astype(float)
+    gmv = 60 + 25 * wish + 15 * season + effect * exposed + 10 * rng.normal(size=exposed.shape)
     return build_panel(np.stack([exposed, rng.poisson(0.7, exposed.shape)], axis=2), gmv)
 
 

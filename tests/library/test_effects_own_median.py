@@ -61,12 +61,12 @@ def estimate(scores: ExposureScores, name: str = "aipw", draws_count: int = 400)
 
 # ------------------------------------------------------------------------------- definition
 def test_above_own_median_by_hand():
-    x = np.array([0, 0, 1, 5, 2, 2, 2, 0, 1, 1, 1, 0, 3.0, 4.0, 9, 9, 1])
-    who = np.array([7, 7, 7, 7, 3, 3, 3, 5, 5, 5, 5, 5, 9, 9, 2, 2, 2])
+    x = np.array([0, 0, 1, 5, 2, 2, 2, 0, 1, 1, 1, 0, 3.0, 4.0, 9, 9, 1, 1, 2, 3])
+    who = np.array([7, 7, 7, 7, 3, 3, 3, 5, 5, 5, 5, 5, 9, 9, 2, 2, 2, 4, 4, 4])
     treatment, varies = above_own_median(x, who)
-    expected = [0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 0]
+    expected = [0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 1]
     assert treatment.tolist() == [bool(v) for v in expected]
-    assert varies.tolist() == [True] * 4 + [False] * 3 + [True] * 10  # a constant exposure is left out
+    assert varies.tolist() == [True] * 4 + [False] * 3 + [True] * 13  # a constant exposure is left out
     binary = np.random.default_rng(1).random(200) < 0.7
     again, varies = above_own_median(binary.astype(float), np.repeat(np.arange(20), 10))
     np.testing.assert_array_equal(again[varies], binary[varies])
@@ -83,6 +83,16 @@ def test_without_other_columns_it_averages_own_differences_by_hand():
     gaps = [y[(who == i) & d].mean() - y[(who == i) & ~d].mean() for i in np.unique(who)]
     sizes = [np.sum(who == i) for i in np.unique(who)]
     assert estimate(scores).estimate == pytest.approx(np.average(gaps, weights=sizes), rel=1e-9)
+
+
+def test_outcome_predictions_meet_every_consumers_own_mean():
+    """a_i is the own mean residual: predicted under the observed exposure, each consumer's mean is the observed one."""
+    scores = own_median(*latent_world(np.random.default_rng(11), consumers=60), np.random.default_rng(12))
+    predicted = np.where(scores.treatment, scores.outcome_exposed, scores.outcome_unexposed)
+    for i in np.unique(scores.consumer_index):
+        own = scores.consumer_index == i
+        assert predicted[own].mean() == pytest.approx(scores.outcome[own].mean(), abs=1e-9)
+    assert np.std(scores.outcome - predicted) < 12  # noise is 10
 
 
 # --------------------------------------------------------------------------------- recovery

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy.optimize import brentq
+from scipy.stats import t as student
 
 from models.effects.doubly_robust import ExposureScores
 from models.effects.sensitivity import (
@@ -84,6 +86,19 @@ def test_a_confounder_as_strong_as_the_significance_value_leaves_p_at_the_level(
     assert 0 < strength < robustness_value(fit.tvalues[0], fit.df_resid)
     found = with_confounder(regression, confounder(regression, strength, strength))
     assert found.pvalues[0] == pytest.approx(0.05, abs=1e-4)
+
+
+@pytest.mark.parametrize(("t_value", "df"), [(4.0, 100), (6.0, 6), (12.0, 6), (2.6, 40)])
+def test_the_significance_value_is_the_least_strength_that_a_search_finds(t_value: float, df: int):
+    """Over all confounders no stronger than r on either side, the weakest r that leaves |t| at the critical value."""
+    critical = student.ppf(0.975, df - 1)
+
+    def least_t(r: float) -> float:
+        found = [adjusted_estimate(t_value, 1.0, df, part, r) for part in np.linspace(0, r, 400)]
+        return min(f.estimate / f.standard_error for f in found)
+
+    expected = brentq(lambda r: least_t(r) - critical, 1e-6, 1 - 1e-6)
+    assert robustness_value(t_value, df, significance_level=0.05) == pytest.approx(expected, abs=1e-3)
 
 
 def test_published_figures_of_darfur():
