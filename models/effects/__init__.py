@@ -1,1 +1,1 @@
-"""Effect estimators beside the model: within-consumer regression, propensity, overlap."""
+"""Effect estimators beside the model: within-consumer regression, weighting, doubly robust scores, sensitivity."""

@@ -29,7 +29,12 @@ from models.effect_rows import effect_row
 from models.effects.consumer_bootstrap import BootstrapEstimate
 from models.effects.cross_fitting import consumer_folds, cross_fit
 from models.effects.doubly_robust import ESTIMANDS, ExposureScores, estimate_effect, exposure_scores
-from models.effects.exposure_counts import fit_count_exposure, weighted_dose_slope
+from models.effects.exposure_counts import (
+    BALANCE_LIMIT,
+    dose_balance,
+    fit_count_exposure,
+    weighted_dose_slope,
+)
 from models.effects.overlap import score_overlap, weight_statistics
 from models.effects.own_median import above_own_median, own_median_nuisances
 from models.effects.propensity import exposed_rows, history_features
@@ -80,9 +85,11 @@ class CausalEffects:
 
     Attributes
     ----------
-    channel : effect rows of every channel and method; NaN and a reason where it could not be computed
+    channel : effect rows of every channel and method; NaN and a reason where it could not be computed (a number and
+        a reason where dose weights left the past in)
     segment : cate rows of aipw_lagged by segment (empty where no segments were given)
-    overlap : per channel and method (aipw_lagged, aipw_own_median, dose_weighted) shares and effective shares
+    overlap : per channel and method (aipw_lagged, aipw_own_median, dose_weighted) shares and effective shares,
+        for doses also their correlation with what the past predicts, before and after weighting
     sensitivity : per channel, estimand and AIPW method: estimate, bias_scale, robustness values
     scores : (channel_id, method) -> the scores behind the two AIPW methods
     """
@@ -218,7 +225,11 @@ class _Collector:
         else:
             found = weighted_dose_slope(fit, panel.gmv, panel.consumer_index, self.rng, **self.draws)
             weights = weight_statistics(fit.weights, fit.weights_raw)
+            before, after = dose_balance(fit)
+            weights |= {"correlation_before": before, "correlation_after": after}
             self.overlap.append({"channel_id": channel_id, "method": DOSE_METHOD, **weights})
+            if abs(after) > BALANCE_LIMIT:
+                reason = f"weighted exposures still correlate {after:.2f} with what the past predicts of them"
         unit = f"{panel.currency_code} per exposure"
         self._row(channel_id, "slope", "panel_rows", unit, DOSE_METHOD, found, reason)
 

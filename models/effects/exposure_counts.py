@@ -28,6 +28,7 @@ FAMILIES = ("auto", "poisson", "negative_binomial")
 DISPERSION_BOUNDS = (1e-6, 1e3)  # of alpha
 DISPERSION_TOLERANCE = 1e-4  # change of alpha between rounds, relative to alpha or to 0.01 where it is less
 DISPERSION_ROUNDS = 50
+BALANCE_LIMIT = 0.1  # correlation of weighted doses with their expectation
 OVERDISPERSION_CUTOFF = 2.706  # likelihood ratio at 5 %: alpha = 0 lies on the edge, so half a chi-square(1)
 
 
@@ -75,7 +76,8 @@ def fit_count_exposure(
     Raises
     ------
     ValueError : unknown family, doses that are not counts, a share outside [0, 0.5).
-    OverlapError : the dose does not vary.
+    OverlapError : the dose does not vary, or is 0 or 1 only (a Poisson model's weights would leave most of the
+        confounding: 36 instead of 20 in a trial).
     ConvergenceError : the likelihood has no finite maximum that was found.
     """
     if family not in FAMILIES:
@@ -88,6 +90,10 @@ def fit_count_exposure(
         )
     if np.ptp(doses) == 0:
         raise OverlapError(f"All {len(doses)} rows have {doses[0]:g} exposures; there is no other dose.")
+    if doses.max() == 1:
+        raise OverlapError(
+            "Exposures are 0 or 1 only, which no count model describes; use the methods for exposed or not."
+        )
     spread = features.std(axis=0)
     standardised = (features - features.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
     kept = _independent_columns(standardised)
@@ -141,6 +147,21 @@ def weighted_dose_slope(
     terms = np.column_stack([w, w * x, w * x**2, w * outcome, w * x * outcome])
     sums = consumer_sums(terms, consumer_index)
     return bootstrap_consumers(sums, _slope, rng, draws_count=draws_count, interval_level=interval_level)
+
+
+def dose_balance(fit: CountExposureFit) -> tuple[float, float]:
+    """Correlation of the dose with what the past predicts of it (log mu), before and after weighting.
+
+    After weighting it should be near 0; above BALANCE_LIMIT in size the weights have not done their work: the
+    family is wrong, or truncation took too much (Zhu, Coffman and Ghosh 2015 take 0.1). NaN if mu is constant.
+    """
+    found = []
+    for weights in (np.ones(len(fit.doses)), fit.weights):
+        w = weights / weights.sum()
+        x, m = (v - w @ v for v in (fit.doses, np.log(fit.means)))
+        scale = np.sqrt((w @ x**2) * (w @ m**2))
+        found.append(float(w @ (x * m) / scale) if scale > 1e-12 else np.nan)
+    return found[0], found[1]
 
 
 def _independent_columns(columns: np.ndarray) -> np.ndarray:

@@ -142,19 +142,22 @@ def test_rows_are_those_of_channel_effects(found: CausalEffects):
     keys = ["channel_id", "estimand", "method", "exposure_distribution"]
     assert not found.channel.duplicated(keys).any()
     assert len(found.channel) == 2 * (3 * 2 + 1 + 1)
-    assert found.channel["not_identified_reason"].isna().all()
-    inside = (found.channel["interval_lower"] < found.channel["mean"]) & (
-        found.channel["mean"] < found.channel["interval_upper"]
-    )
-    assert inside.all()
+    refused = found.channel["not_identified_reason"].notna()
+    assert found.channel.loc[refused, ["channel_id", "method"]].to_numpy().tolist() == [
+        ["a", "dose_weighted"]
+    ]
+    assert "0 or 1 only" in found.channel.loc[refused, "not_identified_reason"].item()
+    known = found.channel[~refused]
+    assert ((known["interval_lower"] < known["mean"]) & (known["mean"] < known["interval_upper"])).all()
+    assert found.channel.loc[refused, "mean"].isna().all()
 
 
 def test_what_stands_beside_the_rows(found: CausalEffects):
     """Overlap and sensitivity per method, segments that add up to the overlap rows' average effect."""
     overlap = found.overlap.set_index(["channel_id", "method"])
-    assert set(overlap.index) == {
-        (c, m) for c in "ab" for m in ("aipw_lagged", "aipw_own_median", "dose_weighted")
-    }
+    both = {(c, m) for c in "ab" for m in ("aipw_lagged", "aipw_own_median")}
+    assert set(overlap.index) == both | {("b", "dose_weighted")}
+    assert overlap["correlation_after"].notna().sum() == 1
     assert overlap["ess_share"].between(0.2, 1).all()
     assert overlap.loc[("a", "aipw_lagged"), "ess_share"] < overlap.loc[("b", "aipw_lagged"), "ess_share"]
     robust = found.sensitivity.set_index(["channel_id", "estimand", "method"])["robustness_value"]
@@ -206,6 +209,20 @@ def test_later_months_change_nothing_of_the_lagged_scores_nuisances():
         before, after = (getattr(s, name) for s in scores)
         np.testing.assert_allclose(before[early], after[early])
         assert np.abs(before[~early] - after[~early]).max() > 1e-4  # the present exposure of b did change
+
+
+def test_dose_weights_that_leave_the_past_in_say_so():
+    """Doses of 2 or 3 that follow the last purchase: the row has its number and the reason not to believe it."""
+    rng = np.random.default_rng(9)
+    doses, gmv = (np.zeros((CONSUMERS, MONTHS)) for _ in range(2))
+    last = rng.normal(50, 15, CONSUMERS)
+    for t in range(MONTHS):
+        doses[:, t] = 2 + (rng.random(CONSUMERS) < expit(0.15 * (last - 50)))
+        last = gmv[:, t] = 50 + 0.8 * (last - 50) + 9 * rng.normal(size=CONSUMERS)
+    found = causal_effects(build_panel(doses[:, :, None], gmv), rng, CausalConfig(bootstrap_draws=50))
+    row = rows(found).loc[("dose_weighted", "slope")]
+    assert np.isfinite(row["mean"])
+    assert "still correlate" in row["not_identified_reason"]
 
 
 def test_a_channel_without_a_comparison_has_rows_with_reasons():

@@ -5,7 +5,13 @@ import pytest
 import statsmodels.api as sm
 from scipy.stats import nbinom, poisson
 
-from models.effects.exposure_counts import fit_count_exposure, log_probability, weighted_dose_slope
+from models.effects.exposure_counts import (
+    BALANCE_LIMIT,
+    dose_balance,
+    fit_count_exposure,
+    log_probability,
+    weighted_dose_slope,
+)
 from models.effects.overlap import weight_statistics
 from models.errors import OverlapError
 
@@ -80,6 +86,9 @@ def test_weights_undo_the_link_between_dose_and_history():
     after = w @ (centred[0] * centred[1]) / np.sqrt((w @ centred[0] ** 2) * (w @ centred[1] ** 2))
     assert before > 0.2
     assert abs(after) < 0.05
+    np.testing.assert_allclose(
+        dose_balance(fit), (before, after), atol=1e-9
+    )  # log mu is linear in the feature
     found = weight_statistics(fit.weights, fit.weights_raw)
     assert found["weight_mean"] == pytest.approx(1.0, abs=0.03)
     assert found["clipped_share"] == 0.0
@@ -102,6 +111,19 @@ def test_a_wrong_family_shows_in_the_weights():
     assert share["poisson"] < 0.5 * share["auto"]
 
 
+def test_balance_tells_weights_that_did_not_do_their_work():
+    """Doses that are 2 or 3: no Poisson; the weights leave the past in, the slope is off, and balance says so."""
+    rng = np.random.default_rng(8)
+    last = rng.normal(size=3_000)
+    x = 2.0 + (rng.random(3_000) < 1 / (1 + np.exp(-2 * last)))
+    y = 10 * last + SLOPE * x + rng.normal(size=3_000)
+    who = np.arange(3_000)
+    fit = fit_count_exposure(last[:, None], x, ("last",), who)
+    found = weighted_dose_slope(fit, y, who, rng, draws_count=200)
+    assert found.interval_lower > SLOPE + 3
+    assert dose_balance(fit)[1] > BALANCE_LIMIT
+
+
 def test_refusals():
     features, x, _, who = dose_world(np.random.default_rng(7), consumers=20, months=3)
     with pytest.raises(ValueError, match="auto, poisson, negative_binomial"):
@@ -110,5 +132,7 @@ def test_refusals():
         fit_count_exposure(features, x + 0.5, NAMES, who)
     with pytest.raises(ValueError, match="truncation_share"):
         fit_count_exposure(features, x, NAMES, who, truncation_share=0.5)
+    with pytest.raises(OverlapError, match="0 or 1 only"):
+        fit_count_exposure(features, (x > 0).astype(float), NAMES, who)
     with pytest.raises(OverlapError, match="no other dose"):
         fit_count_exposure(features, np.ones_like(x), NAMES, who)
