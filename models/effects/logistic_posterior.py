@@ -23,7 +23,7 @@ from models.effects.consumer_bootstrap import consumer_sums
 from models.errors import ConvergenceError
 
 NEWTON_ROUNDS = 60
-NEWTON_TOLERANCE = 1e-10  # Newton decrement, in nats
+NEWTON_TOLERANCE = 1e-11  # Newton decrement as a share of the objective, whose rounding must not hide it
 NUMERIC_PRECISION = 1e-9  # of a flat coefficient: keeps the Hessian invertible without moving the mode
 
 
@@ -153,7 +153,7 @@ def penalised_logistic(
         gradient = design.T @ (target - probability) - precision * b
         step = cho_solve(cho_factor(_hessian(design, probability, precision)), gradient)
         decrement = 0.5 * float(gradient @ step)
-        if decrement < NEWTON_TOLERANCE:
+        if decrement < NEWTON_TOLERANCE * (1 + abs(value)):
             return b + step
         length = 1.0
         while (proposed := objective(b + length * step)) < value and length > 1e-6:
