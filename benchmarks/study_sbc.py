@@ -26,13 +26,13 @@ PROCESSES = 2
 @cache
 def worlds() -> Any:
     """The fixed part: exposures, characteristics and market covariates of one simulated panel, and its design."""
+    from models.evaluation.prior_worlds import PriorWorlds
     from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.design import build_design
     from models.hbmmm.statistics import SufficientStatistics
     from models.simulate.consumer_config import PAPER_CHANNELS, ConsumerWorldConfig
     from models.simulate.consumers import simulate_consumers
-    from models.simulate.prior_worlds import PriorWorlds
 
     world = ConsumerWorldConfig(
         consumers_count=CONSUMERS,

@@ -45,7 +45,7 @@ class HBMMMConfig:
     basis: exposure columns of the row-level design: x and log1p(x), or x alone (the paper's model).
     inference: "nuts"; "importance": importance sampling of the collapsed posterior (importance.py); "auto" takes
         the latter from importance_consumers on, and NUTS where its k-hat or size fails.
-    importance_draws: particles of the last stage.
+    importance_draws: particles of a stage of it.
     """
 
     chains: int = 4
@@ -75,7 +75,7 @@ class HBMMMConfig:
     basis: Literal["concave", "linear"] = "concave"
     inference: Literal["auto", "nuts", "importance"] = "auto"
     importance_consumers: int = 50_000
-    importance_draws: int = 2500
+    importance_draws: int = 1500
     robust_errors: bool = True
     worker_processes: int = 1
 

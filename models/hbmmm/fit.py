@@ -27,7 +27,7 @@ from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import consumer_draws
 from models.hbmmm.design import Design, build_design
 from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat
-from models.hbmmm.importance import sample_importance
+from models.hbmmm.importance import K_HAT_MOST, sample_importance
 from models.hbmmm.problem import build_problem, consumer_row_means, prior_table
 from models.hbmmm.sample import Sample
 from models.hbmmm.sampler import sample_posterior
@@ -36,9 +36,6 @@ from models.hbmmm.strata import pooled_strata
 from models.imputation import impute_characteristics
 
 Progress = Callable[[str, float], None]
-K_HAT_MOST = (
-    0.5  # Vehtari et al. 2024: below it importance sampling errs little more than its effective size says
-)
 IMPORTANCE_ESS_LEAST = 400.0
 
 

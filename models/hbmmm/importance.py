@@ -30,6 +30,11 @@ Density = Callable[[np.ndarray], np.ndarray]
 SUBSAMPLES = (20_000, 100_000)  # consumers the mode is searched on; the curvature is taken on all
 SMALLEST = 1e-3  # of a standard deviation, scaled, in the search for the mode
 DEGREES = 10.0  # of the t proposal
+STAGES = 4  # of config.importance_draws particles at most, after two smaller ones
+WANTED_SIZE = 1000.0  # effective size at which stages end
+K_HAT_MOST = (
+    0.5  # Vehtari et al. 2024: below it importance sampling errs little more than its effective size says
+)
 FAR = 4.0  # own posterior sds from zero from which a standard deviation is proposed on log scale, else folded at zero
 
 
@@ -57,21 +62,8 @@ def sample_importance(
         )
         tell("curvature on all consumers", 0.2)
         seconds_mode = time.perf_counter() - started
-        counts = (config.importance_draws // 8, config.importance_draws // 4, config.importance_draws)
-        done, total = 0, sum(counts)
-        for stage, count in enumerate(counts):
-            proposal = _Proposal(mean, covariance, space.folded)
-            points = proposal.draw(count, rng)
-            log_density = np.empty(count)
-            fixed = np.empty((count, len(prior_sd) - problem.dimension))
-            for i, value, one in particles.evaluate(space.to_parameters(points), stage):
-                log_density[i], fixed[i] = value + space.log_jacobian(points[i]), one
-                done += 1
-                if done % max(total // 20, 1) == 0:
-                    tell("particles", 0.2 + 0.8 * done / total)
-            smoothed = smooth_weights(log_density - proposal.log_density(points))
-            mean = smoothed.weights @ points
-            covariance = _covariance(points, smoothed, mean, covariance)
+        sample = _adapt(particles, space, mean, covariance, config, rng, tell)
+    points, fixed, smoothed = sample
     chosen = _resample(smoothed.weights, config.chains * config.draws, rng)
     variances = space.to_parameters(points)
     draws = np.concatenate([variances[chosen], fixed[chosen]], axis=1)
@@ -87,6 +79,51 @@ def sample_importance(
         importance_ess=smoothed.ess,
         evaluations_count=particles.count,
     )
+
+
+def _adapt(
+    particles: _Particles,
+    space: _Space,
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    config: HBMMMConfig,
+    rng: np.random.Generator,
+    tell: Progress,
+) -> tuple[np.ndarray, np.ndarray, SmoothedWeights]:
+    """Points (n, d), draws of the fixed coefficients and weights of all stages together.
+
+    Each stage's proposal has the moments of the particles before it. Weights divide by the mixture of all proposals
+    so far (adaptive multiple importance sampling, Cornuet, Marin, Mira and Robert 2012), so no particle is lost.
+    """
+    sizes = [config.importance_draws // 6, config.importance_draws // 3] + STAGES * [config.importance_draws]
+    proposals, points, fixed, log_density = [], [], [], []
+    for stage, count in enumerate(sizes):
+        proposal = _Proposal(mean, covariance, space.folded)
+        new = proposal.draw(count, rng)
+        values, coefficients = np.empty(count), []
+        for i, value, one in particles.evaluate(space.to_parameters(new), stage):
+            values[i] = value + space.log_jacobian(new[i])
+            coefficients.append(one)
+            if i % max(count // 5, 1) == 0:
+                tell(f"particles, stage {stage + 1}", 0.2 + 0.6 * (stage + i / count) / len(sizes))
+        proposals.append((count, proposal))
+        points, fixed = [*points, new], [*fixed, np.array(coefficients)]
+        log_density = [*log_density, values]
+        everywhere = np.concatenate(points)
+        total = sum(n for n, _ in proposals)
+        mixture = special.logsumexp(
+            [np.log(n / total) + p.log_density(everywhere) for n, p in proposals], axis=0
+        )
+        smoothed = smooth_weights(np.concatenate(log_density) - mixture)
+        tell(
+            f"k-hat {smoothed.k_hat:.2f}, effective size {smoothed.ess:.0f} of {total}",
+            0.2 + 0.6 * (stage + 1) / len(sizes),
+        )
+        if stage >= 2 and smoothed.k_hat < K_HAT_MOST and smoothed.ess >= WANTED_SIZE:
+            break
+        mean = smoothed.weights @ everywhere
+        covariance = _covariance(everywhere, smoothed, mean, covariance)
+    return everywhere, np.concatenate(fixed), smoothed
 
 
 class _Particles:

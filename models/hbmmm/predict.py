@@ -20,6 +20,7 @@ from scipy import stats
 from models.errors import PanelError
 from models.hbmmm.characteristics import characteristic_features, tidy_characteristics
 from models.hbmmm.fit import HBMMMFit
+from models.hbmmm.problem import Layout
 
 
 def predict_scenario(fit: HBMMMFit | str | Path, scenario: pd.DataFrame) -> pd.DataFrame:
@@ -158,8 +159,8 @@ def _unknown(fit: HBMMMFit, scenario: pd.DataFrame, rows: np.ndarray, consumer: 
     owners = np.array([c for c, _ in design.moderators], dtype=np.int64)
     numbers = np.array([f for _, f in design.moderators], dtype=np.int64)
     fixed_rows = np.concatenate([rows[:, :moderated], rows[:, owners] * features[:, numbers]], axis=1)
-    slopes, s = list(design.slope_columns), len(fit.strata)
-    k, r = len(slopes), fit.market_draws.shape[-1]
+    slopes, layout = list(design.slope_columns), Layout.of(design, len(fit.strata))
+    k = len(slopes)
     p = len(design.fixed_names)
     values, spread = [], []
     for m in range(len(fit.completed)):
@@ -168,10 +169,11 @@ def _unknown(fit: HBMMMFit, scenario: pd.DataFrame, rows: np.ndarray, consumer: 
         part = fixed @ fixed_rows.T
         effect = np.where(market[None, :, None] >= 0, fit.market_draws[m][:, np.maximum(market, 0), :k], 0.0)
         values.append(part + np.einsum("snk,nk->sn", effect, rows[:, slopes]))
-        own = (kept[:, None, s : s + k] * rows[None, :, slopes]) ** 2
+        factors = np.stack([layout.consumer_factor(one) for one in kept])
+        own = np.einsum("na,sab->snb", rows[:, slopes], factors) ** 2
         new_market = np.zeros((len(kept), len(rows)))
         if design.has_market_level:
-            scale = kept[:, s + k : s + k + r]
+            scale = kept[:, layout.market]
             columns = list(design.market_columns)
             new_market = ((scale[:, None, :] * rows[None, :, columns]) ** 2).sum(axis=2) * (market < 0)
         spread.append(own.sum(axis=2) + new_market)

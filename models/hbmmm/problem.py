@@ -31,6 +31,28 @@ class Layout:
     market: slice
     fixed: slice
 
+    @classmethod
+    def of(cls, design: Design, strata_count: int) -> Layout:
+        """The layout of a design's parameters."""
+        s, k = strata_count, len(design.slope_columns)
+        correlations = (k - 1) * (k - 2) // 2 if design.has_correlated_slopes else 0
+        markets = len(design.market_columns) if design.has_market_level else 0
+        return cls(
+            noise=slice(0, s),
+            consumer=slice(s, s + k),
+            correlation=slice(s + k, s + k + correlations),
+            market=slice(s + k + correlations, s + k + correlations + markets),
+            fixed=slice(s + k + correlations + markets, None),
+        )
+
+    def consumer_factor(self, parameters: np.ndarray) -> np.ndarray:
+        """L (k, k), lower: the covariance of consumer effects is L L'; the intercept is independent of the slopes."""
+        scale, z = parameters[self.consumer], parameters[self.correlation]
+        factor = np.diag(scale)
+        if len(z):
+            factor[1:, 1:] = scale[1:, None] * correlation.cholesky_factor(z, len(scale) - 1)
+        return factor
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
@@ -99,26 +121,12 @@ class Problem:
     @property
     def layout(self) -> Layout:
         """Where each kind of parameter stands in the parameter vector."""
-        s, k = len(self.strata), self.slopes_count
-        m = k - 1
-        correlations = m * (m - 1) // 2 if self.design.has_correlated_slopes else 0
-        markets = self.market_count if self.design.has_market_level else 0
-        return Layout(
-            noise=slice(0, s),
-            consumer=slice(s, s + k),
-            correlation=slice(s + k, s + k + correlations),
-            market=slice(s + k + correlations, s + k + correlations + markets),
-            fixed=slice(s + k + correlations + markets, None),
-        )
+        return Layout.of(self.design, len(self.strata))
 
     def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(log noise sd, L (k,k), signed market sd (r,), fixed) of a parameter vector."""
         at = self.layout
-        scale = parameters[at.consumer]
-        factor = np.diag(scale)
-        z = parameters[at.correlation]
-        if len(z):
-            factor[1:, 1:] = scale[1:, None] * correlation.cholesky_factor(z, len(scale) - 1)
+        factor = at.consumer_factor(parameters)
         market = np.zeros(self.market_count)
         if self.design.has_market_level:
             market = np.ascontiguousarray(parameters[at.market])

@@ -81,6 +81,33 @@ def test_unknown_consumers_are_average_and_uncertain(small_fit):
     assert found["mean"].between(panel.gmv.min(), panel.gmv.max()).all()
 
 
+def test_a_new_market_adds_its_own_spread_and_a_new_consumer_the_covariance_of_slopes(small_fit):
+    """Raising one prior sd of the draws raises the spread of a stranger by exactly what the model says."""
+    _, _, fit, _ = small_fit
+    scenario = pd.DataFrame({"consumer_id": ["new"], "market_id": ["nowhere"], "channel0": 3, "channel1": 2})
+    names = list(fit.parameter_names)
+    scale = fit.design.row_columns[fit.design.slope_columns[1]].scale
+
+    def width(changed: dict[str, float]) -> float:
+        draws = fit.draws.copy()
+        for name, value in changed.items():
+            draws[..., names.index(name)] = value
+        found = predict_scenario(replace(fit, draws=draws), scenario)
+        sd = (found["interval_upper"] - found["interval_lower"]) / (2 * 1.959964 * fit.design.outcome_scale)
+        return float(sd.iloc[0] ** 2)
+
+    market = "market_sd[exposure[channel0]]"
+    added = width({market: 0.7}) - width({market: 0.0})
+    typical = fit.row_means.mean(axis=0)[list(fit.design.slope_columns)]  # a stranger's own means
+    centred = 3.0 / scale - typical[1]
+    assert added == pytest.approx((0.7 * centred) ** 2, rel=0.02)
+    own = {"consumer_sd[exposure[channel0]]": 0.6, "consumer_sd[exposure[channel1]]": 0.5}
+    z = next(n for n in names if n.startswith("slope_correlation_z"))
+    turned = width(own | {z: 1.0}) - width(own | {z: -1.0})
+    other = 2.0 / fit.design.row_columns[fit.design.slope_columns[2]].scale - typical[2]
+    assert turned == pytest.approx(4 * np.tanh(1.0) * 0.6 * 0.5 * centred * other, rel=0.02)
+
+
 def test_characteristics_of_an_unknown_consumer_count(small_fit):
     scenario = pd.DataFrame({"channel0": [1.0, 1.0], "channel1": [0.0, 0.0], "age": [20.0, 60.0]})
     found = predict_scenario(small_fit[2], scenario)
