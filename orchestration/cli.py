@@ -91,6 +91,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # its job queue serves generative-AI features only: seven processes and open endpoints for nothing
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     return settings
 
 
@@ -111,7 +113,7 @@ def _run(settings: Settings) -> int:
     for line in settings.describe():
         console.print(f"  {line}", markup=False, soft_wrap=True)
     folder = prepare_instance(settings.home)
-    signal.signal(signal.SIGTERM, _interrupt)
+    _listen()
     with _home_lock(folder / "run.lock") as lock:
         log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +243,7 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
     commands = {"dagster": (dagster, dagster_port), "mlflow": (mlflow, mlflow_port)}
     children: dict[str, subprocess.Popen] = {}
     logs: list[TextIO] = []
-    signal.signal(signal.SIGTERM, _interrupt)
+    _listen()
     try:
         for name, (command, port) in commands.items():
             log = (folder / "logs" / f"{name}.log").open("w", encoding="utf-8")
@@ -293,17 +295,24 @@ def _end_with_parent() -> None:
 
 
 def _stop(child: subprocess.Popen) -> None:
-    """Ask the group to end, and end it after 20 seconds."""
+    """Ask the child's group to end, and end it: also what outlives the child."""
     for number, seconds in ((signal.SIGINT, 20), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        if child.poll() is not None:
-            return
+        end = time.monotonic() + seconds
         try:
             os.killpg(child.pid, number)
-            child.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            continue
+            while time.monotonic() < end:
+                child.poll()  # reaps it, so that an empty group is gone
+                os.killpg(child.pid, 0)
+                time.sleep(0.1)
         except ProcessLookupError:
             return
+
+
+def _listen() -> None:
+    """SIGTERM and SIGINT stop us and our children, also where a shell started us in the background with SIGINT ignored,
+    which children would inherit: they would then outlive us."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(number: int, frame: object) -> None:

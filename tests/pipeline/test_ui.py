@@ -87,8 +87,8 @@ def test_both_servers_answer_on_loopback_only_and_stop_without_a_trace(manifest,
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MEDIAMIX_")}
     command = [sys.executable, "-m", "orchestration.cli", "ui", "--home", str(home), "--source", "simulated"]
     command += ["--dagster-port", str(dagster_port), "--mlflow-port", str(mlflow_port)]
-    # where SIGINT is ignored (a job in the background of a shell), a child would inherit that
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # as a job in the background of a shell: SIGINT is ignored, and children would inherit that
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with log.open("w") as output:
         process = subprocess.Popen(
             command,
