@@ -48,8 +48,9 @@ class MeanDirection:
 class CollapsedProblem:
     """Constants of the collapsed posterior of one completed data set; see collapsed_kernel.slope_pass for the blocks.
 
-    pair, first, second (p, p): where U = sum A f f' holds the information of fixed slope coefficients a, b;
-    column, feature (p,): row column (of the d) and feature of each. market_pair (r1, p), market_info (r1, r1).
+    fixed_order: position of the collapsed order [intercept, its moderators, columns, slope moderators] in the full one.
+    column, feature (p,): row column (of the d, intercept left out) and feature of each fixed slope coefficient.
+    slope_columns, market_columns: random slopes of consumers and of markets among the d.
     within_rows, within_square (strata,): sum of T - 1 and of yc'yc.
     """
 
@@ -64,12 +65,11 @@ class CollapsedProblem:
     outcome: np.ndarray
     stratum: np.ndarray
     block_market: np.ndarray
-    products: np.ndarray
+    features: np.ndarray
     slope_columns: np.ndarray
     market_columns: np.ndarray
     column: np.ndarray
     feature: np.ndarray
-    features_count: int
     within_rows: np.ndarray
     within_square: np.ndarray
 
@@ -107,11 +107,8 @@ def build_collapsed(
     intercept_features = np.column_stack([np.ones(len(features)), features[:, moderators[of_intercept, 1]]])
     blocks = _Blocks(statistics.market_index, len(statistics.market_ids))
     gram, outcome, square, mean_outcome = _arrange(statistics, design, blocks)
-    products = blocks.empty(values.shape[1] * (values.shape[1] + 1) // 2)
-    upper = np.triu_indices(values.shape[1])
-    for start in range(0, len(values), CHUNK):
-        part = slice(start, start + CHUNK)
-        blocks.put(products, part, values[part][:, upper[0]] * values[part][:, upper[1]])
+    features = blocks.empty(values.shape[1])
+    blocks.put(features, slice(None), values)
     stratum_blocks = np.zeros((blocks.count, LANES), dtype=np.int64)
     stratum_blocks[blocks.block, blocks.lane] = stratum
     slopes = np.array(design.slope_columns[1:], dtype=np.int64) - 1
@@ -128,12 +125,11 @@ def build_collapsed(
         outcome=outcome,
         stratum=stratum_blocks,
         block_market=blocks.market,
-        products=products,
+        features=features,
         slope_columns=slopes,
         market_columns=np.array(design.market_columns[1:], dtype=np.int64) - 1,
         column=column,
         feature=feature,
-        features_count=values.shape[1],
         within_rows=np.bincount(stratum, weights=rows - 1.0, minlength=len(strata)),
         within_square=np.bincount(stratum, weights=square, minlength=len(strata)),
     )
@@ -153,25 +149,36 @@ class CollapsedPosterior:
         self.fixed_sd = prior_sd[problem.dimension :][problem.fixed_order]
         self.concentration = concentration
         d, m = problem.outcome.shape[1], problem.slopes_count
-        pairs = d * (d + 1) // 2
+        count = problem.features.shape[1]
+        pairs, products = d * (d + 1) // 2, count * (count + 1) // 2
         self._work = (
             np.empty(LANES),
             np.empty((m, d, LANES)),
             np.empty((m, m, LANES)),
             np.empty((m, LANES)),
             np.empty((pairs + d, LANES)),
-            np.empty((problem.markets_count, pairs + d, problem.products.shape[1])),
+            np.empty((products, LANES)),
         )
-        pair, product = _triangle(d), _triangle(problem.features_count)
+        pair, product = _triangle(d), _triangle(count)
         column, feature, markets = problem.column, problem.feature, problem.market_columns
-        self._information = pair[np.ix_(column, column)], product[np.ix_(feature, feature)]
-        self._score = pairs + column, product[0, feature]
-        self._market_cross = (
-            pair[np.ix_(markets, column)],
-            np.broadcast_to(product[0, feature], (len(markets), len(column))),
-        )
-        self._market_information = pair[np.ix_(markets, markets)]
-        self._market_score = pairs + markets
+        places = {
+            "information": (pair[np.ix_(column, column)], product[np.ix_(feature, feature)]),
+            "score": (pairs + column, product[0, feature]),
+            "market_information": (
+                pair[np.ix_(markets, markets)],
+                np.zeros((len(markets),) * 2, dtype=np.int64),
+            ),
+            "market_cross": (
+                pair[np.ix_(markets, column)],
+                np.broadcast_to(product[0, feature], (len(markets), len(column))),
+            ),
+            "market_score": (pairs + markets, np.zeros(len(markets), dtype=np.int64)),
+        }
+        codes = {name: entry * products + number for name, (entry, number) in places.items()}
+        wanted = np.unique(np.concatenate([code.ravel() for code in codes.values()]))
+        self._at = {name: np.searchsorted(wanted, code) for name, code in codes.items()}
+        self._entry, self._product = wanted // products, wanted % products
+        self._sums = np.empty((problem.markets_count, len(wanted)))
 
     def evaluate(self, parameters: np.ndarray, rng: np.random.Generator | None = None) -> tuple:
         """(log density, a draw of the fixed coefficients in their full order; their mean where rng is None)."""
@@ -233,20 +240,20 @@ class CollapsedPosterior:
         factor = np.diag(scales)
         if len(z):
             factor = scales[:, None] * correlation.cholesky_factor(z, p.slopes_count)
-        sums = self._work[-1]
+        sums, at = self._sums, self._at
         log_det, quadratic = slope_pass(
-            p.gram, p.outcome, p.stratum, p.block_market, p.products, p.slope_columns, inverse,
-            np.ascontiguousarray(factor), *self._work,
+            p.gram, p.outcome, p.stratum, p.block_market, p.features, p.slope_columns, self._entry, self._product,
+            inverse, np.ascontiguousarray(factor), *self._work, sums,
         )  # fmt: skip
         value = -0.5 * (log_det + p.within_square @ inverse - quadratic)
         value -= p.within_rows @ (log_noise + 0.5 * np.log(2 * np.pi))
         total = sums.sum(axis=0)
         integral, mean, root = integrate_effects(
-            total[self._information],
-            total[self._score],
-            sums[:, self._market_information, 0],
-            sums[:, self._market_cross[0], self._market_cross[1]],
-            sums[:, self._market_score, 0],
+            total[at["information"]],
+            total[at["score"]],
+            sums[:, at["market_information"]],
+            sums[:, at["market_cross"]],
+            sums[:, at["market_score"]],
             market_scale,
             self.fixed_sd[split:],
         )

@@ -75,7 +75,7 @@ class HBMMMConfig:
     basis: Literal["concave", "linear"] = "concave"
     inference: Literal["auto", "nuts", "importance"] = "auto"
     importance_consumers: int = 50_000
-    importance_draws: int = 1500
+    importance_draws: int = 500
     robust_errors: bool = True
     worker_processes: int = 1
 

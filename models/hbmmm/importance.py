@@ -27,10 +27,10 @@ from models.hbmmm.statistics import SufficientStatistics
 
 Progress = Callable[[str, float], None]
 Density = Callable[[np.ndarray], np.ndarray]
-SUBSAMPLES = (20_000, 100_000)  # consumers the mode is searched on; the curvature is taken on all
+SUBSAMPLES = (20_000, 60_000)  # consumers the mode is searched on; the curvature is taken on all
 SMALLEST = 1e-3  # of a standard deviation, scaled, in the search for the mode
 DEGREES = 10.0  # of the t proposal
-STAGES = 4  # of config.importance_draws particles at most, after two smaller ones
+STAGES = 9  # of config.importance_draws particles at most, after a smaller one
 WANTED_SIZE = 1000.0  # effective size at which stages end
 K_HAT_MOST = (
     0.5  # Vehtari et al. 2024: below it importance sampling errs little more than its effective size says
@@ -53,14 +53,12 @@ def sample_importance(
     rng = np.random.default_rng(seed)
     problem = build_collapsed(statistics, design, completed)
     with threadpool_limits(limits=1, user_api="blas"):
-        start, spread = _find_mode(statistics, design, completed, problem, prior_sd, config, rng)
-        tell("mode of a subsample", 0.1)
+        space, mean, root = _approximate(statistics, design, completed, problem, prior_sd, config, rng)
+        tell("mode and curvature of a subsample", 0.1)
         particles = _Particles(problem, prior_sd, config, seed)
-        space = _Space.around(start, spread, scale_positions(problem))
-        mean, covariance = _laplace(
-            space.density(particles.density), space.to_space(start), np.diag(space.spread), space.folded
-        )
-        tell("curvature on all consumers", 0.2)
+        mean, root = _settle(space.density(particles.density), mean, root, space.folded)
+        covariance = root @ root.T
+        tell("mode of all consumers", 0.2)
         seconds_mode = time.perf_counter() - started
         sample = _adapt(particles, space, mean, covariance, config, rng, tell)
     points, fixed, smoothed = sample
@@ -95,7 +93,7 @@ def _adapt(
     Each stage's proposal has the moments of the particles before it. Weights divide by the mixture of all proposals
     so far (adaptive multiple importance sampling, Cornuet, Marin, Mira and Robert 2012), so no particle is lost.
     """
-    sizes = [config.importance_draws // 6, config.importance_draws // 3] + STAGES * [config.importance_draws]
+    sizes = [config.importance_draws // 2] + STAGES * [config.importance_draws]
     proposals, points, fixed, log_density = [], [], [], []
     for stage, count in enumerate(sizes):
         proposal = _Proposal(mean, covariance, space.folded)
@@ -119,7 +117,7 @@ def _adapt(
             f"k-hat {smoothed.k_hat:.2f}, effective size {smoothed.ess:.0f} of {total}",
             0.2 + 0.6 * (stage + 1) / len(sizes),
         )
-        if stage >= 2 and smoothed.k_hat < K_HAT_MOST and smoothed.ess >= WANTED_SIZE:
+        if smoothed.k_hat < K_HAT_MOST and smoothed.ess >= WANTED_SIZE:
             break
         mean = smoothed.weights @ everywhere
         covariance = _covariance(everywhere, smoothed, mean, covariance)
@@ -240,7 +238,7 @@ def scale_positions(problem: CollapsedProblem) -> np.ndarray:
     return np.concatenate([np.arange(s, s + k), np.arange(market, market + problem.market_scales_count)])
 
 
-def _find_mode(
+def _approximate(
     statistics: SufficientStatistics,
     design: Design,
     completed: pd.DataFrame,
@@ -248,8 +246,12 @@ def _find_mode(
     prior_sd: np.ndarray,
     config: HBMMMConfig,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mode of the variances on ever larger samples of consumers, and rough standard deviations for all of them."""
+) -> tuple[_Space, np.ndarray, np.ndarray]:
+    """Coordinates, mode and root of the covariance of the variances, on ever larger samples of consumers.
+
+    Spreads are those expected for all consumers: what a sample says about them grows with their number, about markets
+    it hardly does.
+    """
     n = len(statistics.consumer_ids)
     x = _start(problem, prior_sd)
     for size in SUBSAMPLES:
@@ -262,12 +264,16 @@ def _find_mode(
                 f"a sample of {len(chosen)} of {n} consumers has the noise strata {list(part.strata)}, all have "
                 f"{list(problem.strata)}: importance sampling needs each in numbers. Fit with inference='nuts'."
             )
-        x, spread = _climb(_Particles(part, prior_sd, config, 0).density, part, x)
+        density = _Particles(part, prior_sd, config, 0).density
+        x, spread = _climb(density, part, x)
         if size >= n:
             break
     shrink = np.ones(len(x))
     shrink[: len(x) - part.market_scales_count] = np.sqrt(min(len(chosen) / n, 1.0))
-    return x, spread * shrink
+    space = _Space.around(x, spread * shrink, scale_positions(problem))
+    inner, mean = space.density(density), space.to_space(x)
+    mean, root = _settle(inner, mean, np.diag(space.spread / shrink), space.folded)
+    return space, mean, shrink[:, None] * _curvature_root(inner, mean, root, space.folded)
 
 
 def _start(problem: CollapsedProblem, prior_sd: np.ndarray) -> np.ndarray:
@@ -331,21 +337,15 @@ def _climb(density: Density, problem: CollapsedProblem, x: np.ndarray) -> tuple[
     return mode, spread
 
 
-def _laplace(
+def _settle(
     density: Density, x: np.ndarray, root: np.ndarray, positive: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mode and covariance on all consumers from differences over one standard deviation, in the units of root.
-
-    Slopes and curvatures along the axes move the mode (few densities each); then one full quadratic.
-    """
+    """Newton steps along the columns of root (d, d), each about one standard deviation long: mode and rescaled root."""
     d = len(x)
-
-    def at(points: np.ndarray) -> np.ndarray:
-        points[:, positive] = np.abs(points[:, positive])
-        return density(points)
-
     for _ in range(4):
-        values = at(np.concatenate([x[None], x + root.T, x - root.T]))
+        points = np.concatenate([x[None], x + root.T, x - root.T])
+        points[:, positive] = np.abs(points[:, positive])
+        values = density(points)
         up, down = values[1 : d + 1], values[d + 1 :]
         curvature = np.clip(2.0 * values[0] - up - down, 0.1, 100.0)  # a step of this length says no more
         move = (up - down) / 2.0 / curvature
@@ -355,17 +355,22 @@ def _laplace(
         root = root / np.sqrt(curvature)
         if length < 1.0:
             break
+    return x, root
+
+
+def _curvature_root(density: Density, x: np.ndarray, root: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Root of the covariance at x from the full quadratic, by differences along the columns of root."""
+    d = len(x)
     first, second = np.triu_indices(d, 1)
-    values = at(np.concatenate([x[None], x + root.T, x - root.T, x + root.T[first] + root.T[second]]))
+    points = np.concatenate([x[None], x + root.T, x - root.T, x + root.T[first] + root.T[second]])
+    points[:, positive] = np.abs(points[:, positive])
+    values = density(points)
     centre, up, down = values[0], values[1 : d + 1], values[d + 1 : 2 * d + 1]
     hessian = np.diag(up + down - 2.0 * centre)
     mixed = values[2 * d + 1 :] - up[first] - up[second] + centre
     hessian[first, second] = hessian[second, first] = mixed
     eigen, vectors = linalg.eigh(-hessian)
-    eigen = np.clip(eigen, 0.1, 100.0)
-    x = x + root @ (vectors @ ((vectors.T @ (up - down)) / 2.0 / eigen))
-    x[positive] = np.abs(x[positive])
-    return x, root @ (vectors / eigen) @ vectors.T @ root.T
+    return root @ (vectors / np.sqrt(np.clip(eigen, 0.1, 100.0)))
 
 
 def _covariance(
