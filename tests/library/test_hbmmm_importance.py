@@ -148,11 +148,14 @@ def test_draws_of_importance_sampling_are_judged_by_k_hat(both: dict):
     assert not both["nuts"].is_importance_sampled
 
 
-def test_too_few_consumers_are_handed_to_nuts():
-    """At 60 consumers the variances are far from normal: `auto` must not publish that importance sample."""
+def test_an_unreliable_importance_sample_is_handed_to_nuts(monkeypatch: pytest.MonkeyPatch):
+    """One small stage from a poor proposal: `auto` must not publish that sample, `importance` must show its size."""
+    monkeypatch.setattr("models.hbmmm.importance.STAGES", 0)
     statistics, frame, _ = paper_world(60, 4, 12)
-    config = replace(LINEAR, importance_consumers=50, importance_draws=400, draws=30, chains=2)
+    config = replace(LINEAR, importance_consumers=50, importance_draws=80, draws=30, chains=2)
     assert set(fit_hbmmm(statistics, frame, config).sampler["method"]) == {"nuts"}
+    forced = fit_hbmmm(statistics, frame, replace(config, inference="importance"))
+    assert set(forced.sampler["method"]) == {"importance"} and forced.diagnostics["ess_bulk"].max() < 400
 
 
 def test_a_stratum_that_a_sample_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
