@@ -71,7 +71,7 @@ def measure(consumers_count: int, folder: Path, inference: str, *, say: bool) ->
         basis="linear",
         include_period_effects="none",
         inference=inference,
-        effect_draws=200,
+        effect_draws=100,
         worker_processes=CORES,
         draws=1000,
         robust_errors=False,
@@ -148,10 +148,10 @@ def read_statistics(folder: Path) -> tuple[Any, Any, pd.DataFrame]:
     products = [f"sum({names[a]} * {names[b]})::double" for a, b in zip(first, second, strict=True)]
     exposed = [f"count_if({c} > 0)::double" for c in cm.CHANNEL_IDS]
     with duckdb.connect(config={"threads": CORES, "memory_limit": "2GB"}) as connection:
-        found = connection.execute(
+        found = connection.sql(
             f"select consumer_id, any_value(market_id) as market_id, {', '.join(products + exposed)} "
             "from read_parquet(?) group by consumer_id order by consumer_id",
-            [str(folder / "rows" / "*.parquet")],
+            params=[str(folder / "rows" / "*.parquet")],
         ).to_arrow_table()
         people = connection.execute(
             "select * from read_parquet(?) order by consumer_id", [str(folder / "consumers.parquet")]

@@ -121,12 +121,12 @@ def test_k_hat_sees_a_proposal_that_is_too_narrow():
 
 @pytest.fixture(scope="module")
 def both() -> dict:
-    """One world whose small noise lets 3,000 consumers say much about the variances, fitted by both samplers."""
+    """One world whose small noise lets 1,500 consumers say much about the variances, fitted by both samplers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.simulate.consumer_months.NOISE_SD", 0.15)
-        statistics, frame, slopes = paper_world(3_000, 12, 11)
+        statistics, frame, slopes = paper_world(1_500, 12, 11)
     fits = {
-        name: fit_hbmmm(statistics, frame, replace(LINEAR, inference=name, worker_processes=2, draws=150))
+        name: fit_hbmmm(statistics, frame, replace(LINEAR, inference=name, worker_processes=2, draws=100))
         for name in ("nuts", "importance")
     }
     return fits | {"slopes": slopes}
