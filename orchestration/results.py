@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration.resources.artefacts import content_hash
-from orchestration.resources.settings import Settings
+from orchestration.resources.settings import CHECKOUT, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,14 +48,16 @@ def print_results(settings: Settings, console: "Console") -> None:
 def print_places(settings: Settings, console: "Console") -> None:
     """Where everything lies."""
     home = settings.home
+    ui = "make ui" if home == CHECKOUT / ".mediamix" else f"make ui HOME_DIR={home}"
     places = {
         "published tables": f"{reporting_dir(settings)}/*.parquet, and schema reporting of the warehouse",
         "warehouse (DuckDB)": settings.warehouse_path,
         "marts": settings.marts_dir,
         "artefacts": settings.artefacts_dir,
-        "report folder": home / "report",
-        "Dagster": f"make ui, http://127.0.0.1:3000 (store: {home / 'dagster'})",
-        "MLflow": f"make ui, http://127.0.0.1:5000 (store: {_masked(settings.mlflow_tracking_uri)})",
+        "refused rows": "schema quarantine of the warehouse, one table per input: row, row_number, reason",
+        "report folder": f"{home / 'report'} (nothing is written there yet)",
+        "Dagster": f"{ui}, http://127.0.0.1:3000 (store: {home / 'dagster'})",
+        "MLflow": f"{ui}, http://127.0.0.1:5000 (store: {_masked(settings.mlflow_tracking_uri)})",
     }
     (home / "report").mkdir(parents=True, exist_ok=True)
     console.print()

@@ -21,6 +21,7 @@ import duckdb
 
 from assets.landing.contract import CONTRACT, OUTCOME_TABLES
 from assets.landing.manifest import (
+    SOURCE_NAMES,
     Load,
     connect,
     landing_lock,
@@ -143,6 +144,7 @@ def land(settings: Settings) -> LandingReport:
             prepare_folders(settings)
         except FileNotFoundError as error:
             raise LandingError([RefusedFile("", "manifest.parquet", str(error))], settings.source) from error
+        _refuse_another_source(settings)
         staging = settings.landing_dir / STAGING_FOLDER
         shutil.rmtree(staging, ignore_errors=True)  # left by a killed landing; the lock says nobody uses it
         staging.mkdir(parents=True)
@@ -155,6 +157,17 @@ def land(settings: Settings) -> LandingReport:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return replace(report, ignored=tuple(ignored), seconds=time.monotonic() - started)
+
+
+def _refuse_another_source(settings: Settings) -> None:
+    """A home keeps one brand: marts, fits and tables of two sources would be mixed."""
+    for other in SOURCE_NAMES:
+        if other != settings.source_name and read_manifest(settings.landing_dir, other):
+            reason = (
+                f"the home {settings.home} holds data of the source {other}, and a home keeps one brand: give another "
+                "home, HOME_DIR=path/to/home (MEDIAMIX_HOME)."
+            )
+            raise LandingError([RefusedFile("", settings.source, reason)], settings.source)
 
 
 def _find_files(settings: Settings, scratch: Path) -> tuple[list[SourceFile], list[IgnoredFile]]:

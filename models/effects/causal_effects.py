@@ -12,9 +12,9 @@ Lagged methods condition on the past and on the present exposures of other chann
 With trimming, they speak of the rows that have somebody to compare with: exposure_distribution is overlap_rows
 and exposed_overlap_rows; with trimming_threshold 0 it is panel_rows and exposed_rows.
 
-Memory and time grow with rows times columns of the history, which is held at once with a few copies. Measured on one core
-for five channels: Complete Journey's 12,680 rows of 173 columns 19 s and 1.4 GB, its 87,101 rows 185 s and 7.9 GB. Give
-the panel of a sample of consumers where that is too much.
+Memory and time grow with rows times columns of the history, which is held at once with a few copies. Measured on one
+core for five channels: Complete Journey's 12,680 rows of 173 columns 19 s and 1.4 GB, its 87,101 rows 185 s and
+7.9 GB. Give the panel of a sample of consumers where that is too much.
 """
 
 from __future__ import annotations

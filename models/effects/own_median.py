@@ -20,8 +20,8 @@ passing wish to buy, break it. For doses the effect is that of the consumer's hi
 whose size depends on how far exposure swings; it is a check of sign and size, not a slope.
 
 Nothing is trimmed. Where exposure comes in waves that all consumers share, rows outside a wave have no counterpart,
-their score is the fitted effect without its error, and intervals are too narrow: on Complete Journey's mailings those of a
-sample and of the whole panel did not overlap (2026-11-22). Do not publish such rows as identified.
+their score is the fitted effect without its error, and intervals are too narrow: on Complete Journey's mailings those
+of a sample and of the whole panel did not overlap (2026-11-22). Do not publish such rows as identified.
 """
 
 from __future__ import annotations

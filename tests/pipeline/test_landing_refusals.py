@@ -132,3 +132,11 @@ def test_refused_file_leaves_earlier_loads_and_the_good_files_beside_it_alone(ca
     assert {path: path.read_bytes() for path in settings.landing_dir.rglob("*.parquet")} == before
     (settings.inbox_dir / "transactions__bad.csv").unlink()
     assert [load.file_name for load in land(settings).loads_new] == ["inbox/channels__more.csv"]
+
+
+def test_a_second_source_in_a_home_is_refused_before_anything_lands(canonical_folder, tmp_path):
+    home = tmp_path / "home"
+    land(Settings(home=home, source=str(canonical_folder)))
+    with pytest.raises(LandingError, match="holds data of the source canonical, and a home keeps one brand"):
+        land(Settings(home=home, source="simulated", simulated_consumers_count=20))
+    assert read_manifest(home / "landing", "simulated") == []
