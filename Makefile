@@ -41,7 +41,7 @@ run: setup ## land data, materialise the whole graph, print the effect table (SO
 
 test: setup ## all tests that CI runs, and lint beside them (its output follows theirs)
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
-	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile; tests=$$?; \
+	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile; tests=$$?; \
 	  wait $$lint; linted=$$?; cat $(VENV)/lint.log; exit $$((tests + linted))
 
 lint: setup ## ruff, import contracts, sqlfluff

@@ -190,12 +190,14 @@ def fit_hbmmm(
 def diagnose(draws: np.ndarray, names: tuple[str, ...], samples: list[Sample]) -> pd.DataFrame:
     """One row per parameter of draws (imputation, chain, draw, d): mean, sd, r_hat, ess_bulk, ess_tail.
 
-    Draws of importance sampling have no chains: r_hat is nan there, and both sizes are Kish's of the weights.
+    Draws of importance sampling have no chains: r_hat is nan there, and both sizes are that of a resample of n draws
+    from weights of Kish size k, 1 / (1 / k + 1 / n).
     """
     table = pd.DataFrame(
         {"parameter": list(names), "mean": draws.mean(axis=(0, 1, 2)), "sd": draws.std(axis=(0, 1, 2))}
     )
-    size = float(np.sum([s.importance_ess for s in samples]))
+    drawn = draws.shape[1] * draws.shape[2]
+    size = float(np.sum([1.0 / (1.0 / s.importance_ess + 1.0 / drawn) for s in samples]))
     if np.isfinite(size):
         return table.assign(r_hat=np.nan, ess_bulk=size, ess_tail=size)
     return table.assign(

@@ -121,12 +121,16 @@ def test_k_hat_sees_a_proposal_that_is_too_narrow():
 
 @pytest.fixture(scope="module")
 def both() -> dict:
-    """One world whose small noise lets 1,500 consumers say much about the variances, fitted by both samplers."""
+    """One world whose small noise lets 800 consumers say much about the variances, fitted by both samplers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.simulate.consumer_months.NOISE_SD", 0.15)
-        statistics, frame, slopes = paper_world(1_500, 12, 11)
+        statistics, frame, slopes = paper_world(800, 12, 11)
     fits = {
-        name: fit_hbmmm(statistics, frame, replace(LINEAR, inference=name, worker_processes=2, draws=100))
+        name: fit_hbmmm(
+            statistics,
+            frame,
+            replace(LINEAR, inference=name, worker_processes=2, draws=250, importance_draws=300),
+        )
         for name in ("nuts", "importance")
     }
     return fits | {"slopes": slopes}
@@ -145,6 +149,7 @@ def test_draws_of_importance_sampling_are_judged_by_k_hat(both: dict):
     fit = both["importance"]
     assert fit.is_importance_sampled and fit.k_hat < 0.5
     assert fit.diagnostics["r_hat"].isna().all() and (fit.diagnostics["ess_bulk"] > 400).all()
+    assert (fit.diagnostics["ess_bulk"] < fit.draws[..., 0].size).all()
     assert not both["nuts"].is_importance_sampled
 
 
