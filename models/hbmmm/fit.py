@@ -207,14 +207,6 @@ def diagnose(draws: np.ndarray, names: tuple[str, ...], samples: list[Sample]) -
     )
 
 
-def draw_prior(fit: HBMMMFit, draws_count: int, rng: np.random.Generator) -> np.ndarray:
-    """Prior draws of the global parameters, (draws_count, d), standard deviations positive."""
-    draws = rng.standard_normal((draws_count, len(fit.prior_sd))) * fit.prior_sd
-    spread = [i for i, n in enumerate(fit.parameter_names) if n.startswith(("consumer_sd[", "market_sd["))]
-    draws[:, spread] = np.abs(draws[:, spread])
-    return draws
-
-
 def _pooled_frame(
     statistics: SufficientStatistics, characteristics: pd.DataFrame, config: HBMMMConfig
 ) -> pd.DataFrame:

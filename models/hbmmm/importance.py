@@ -1,8 +1,8 @@
 """Adaptive importance sampling of the collapsed posterior: for data so large that the variances are near normal.
 
-Laplace approximation of the variances (mode on a subsample, curvature on all data), two adapted proposals, weights
-smoothed (psis.py), fixed coefficients drawn exactly for each particle. k-hat says whether to believe it; where it
-does not, the caller samples with NUTS (studies/hbmmm.md, sections 4 and 7).
+Laplace approximation of the variances (mode and curvature on a subsample, settled on all data), proposals adapted in
+stages, weights smoothed (psis.py), fixed coefficients drawn exactly for each particle. k-hat says whether to believe
+it; where it does not, the caller samples with NUTS (studies/hbmmm.md, sections 4 and 7).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from models.hbmmm.statistics import SufficientStatistics
 
 Progress = Callable[[str, float], None]
 Density = Callable[[np.ndarray], np.ndarray]
-SUBSAMPLES = (20_000, 60_000)  # consumers the mode is searched on; the curvature is taken on all
+SUBSAMPLES = (20_000, 60_000)  # consumers that mode and curvature are searched on before all of them
 SMALLEST = 1e-3  # of a standard deviation, scaled, in the search for the mode
 DEGREES = 10.0  # of the t proposal
 STAGES = 9  # of config.importance_draws particles at most, after a smaller one

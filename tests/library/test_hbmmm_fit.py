@@ -12,7 +12,7 @@ from models.hbmmm.characteristics import learn_characteristics, tidy_characteris
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import build_design, feature_matrix
 from models.hbmmm.diagnostics import ess_bulk, r_hat
-from models.hbmmm.fit import HBMMMFit, draw_prior, fit_hbmmm
+from models.hbmmm.fit import HBMMMFit, fit_hbmmm
 from models.hbmmm.problem import build_problem, consumer_row_means, prior_table
 from models.hbmmm.sampler import sample_posterior
 from models.hbmmm.statistics import SufficientStatistics, row_design
@@ -175,13 +175,3 @@ def test_an_incomplete_folder_is_refused(small_fit, tmp_path):
     (tmp_path / "arrays.nc").unlink()
     with pytest.raises(NotFittedError, match=r"arrays\.nc.*missing"):
         HBMMMFit.load(tmp_path)
-
-
-def test_prior_draws_have_the_priors_moments(small_fit):
-    fit = small_fit[2]
-    draws = draw_prior(fit, 4000, np.random.default_rng(0))
-    fixed = fit.parameter_names.index("exposure[channel0]")
-    spread = fit.parameter_names.index("consumer_sd[intercept]")
-    assert draws[:, fixed].std() == pytest.approx(fit.config.prior_row_sd, rel=0.05)
-    half_normal_mean = fit.config.prior_consumer_intercept_scale * np.sqrt(2 / np.pi)
-    assert draws[:, spread].mean() == pytest.approx(half_normal_mean, rel=0.05)
