@@ -40,9 +40,11 @@ def fit_facts(fit: "HBMMMFit") -> dict[str, Any]:
     """Numbers that the gate, MLflow and Dagster show; None where a parameter has no finite diagnostic."""
     return {
         "r_hat_max": _worst(fit.diagnostics["r_hat"], max),
-        "ess_min": _worst(fit.diagnostics["ess_bulk"], min),
+        "ess_min": _worst(fit.diagnostics[["ess_bulk", "ess_tail"]].min(axis=1, skipna=False), min),
+        "ess_bulk_min": _worst(fit.diagnostics["ess_bulk"], min),
         "ess_tail_min": _worst(fit.diagnostics["ess_tail"], min),
         "divergences_count": int(fit.divergences_count),
+        **({} if fit.is_importance_sampled else {"e_bfmi_min": _worst(fit.sampler["e_bfmi"], min)}),
         **({"k_hat_max": fit.k_hat} if fit.is_importance_sampled else {}),
         "parameters_count": len(fit.diagnostics),
         "consumers_count": len(fit.consumer_ids),

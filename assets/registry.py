@@ -59,8 +59,8 @@ def gate_table(
 ) -> list[dict[str, Any]]:
     """One row per model-level check: check_name, outcome, value, threshold, text.
 
-    facts : of the fit: r_hat_max, ess_min, divergences_count, expected_gmv, observed_gmv. A missing or non-finite
-        one is "not evaluated".
+    facts : of the fit: r_hat_max, ess_min, divergences_count, e_bfmi_min, expected_gmv, observed_gmv. A
+        missing or non-finite one is "not evaluated".
     """
     from models.checks.convergence import ConvergenceThresholds, check_convergence, check_importance
 
@@ -78,6 +78,7 @@ def gate_table(
             {"all": _number(facts.get("r_hat_max"))},
             {"all": _number(facts.get("ess_min"))},
             None if divergences is None else int(divergences),
+            _number(facts.get("e_bfmi_min")),
             bounds,
         )
     expected, observed = _number(facts.get("expected_gmv")), _number(facts.get("observed_gmv"))

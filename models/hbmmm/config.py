@@ -13,7 +13,7 @@ _CHOICES = {
     "include_period_effects": ("full", "none"),
     "slope_correlations": ("lkj", "none"),
     "basis": ("concave", "linear"),
-    "inference": ("auto", "nuts", "importance"),
+    "inference": ("auto", "nuts", "importance", "laplace"),
 }
 
 
@@ -44,7 +44,8 @@ class HBMMMConfig:
         prior_slope_correlation on their correlations; "none" a diagonal one.
     basis: exposure columns of the row-level design: x and log1p(x), or x alone (the paper's model).
     inference: "nuts"; "importance": importance sampling of the collapsed posterior (importance.py); "auto" takes
-        the latter from importance_consumers on, and NUTS where its k-hat or size fails.
+        the latter from importance_consumers on, and NUTS where its k-hat or size fails; "laplace": draws of the
+        normal approximation at the mode, for refits by the hundred (refit.py), which no check lets through.
     importance_draws: particles of a stage of it.
     """
 
@@ -73,7 +74,7 @@ class HBMMMConfig:
     slope_correlations: Literal["lkj", "none"] = "lkj"
     prior_slope_correlation: float = 2.0
     basis: Literal["concave", "linear"] = "concave"
-    inference: Literal["auto", "nuts", "importance"] = "auto"
+    inference: Literal["auto", "nuts", "importance", "laplace"] = "auto"
     importance_consumers: int = 50_000
     importance_draws: int = 500
     robust_errors: bool = True

@@ -52,6 +52,12 @@ def ess_tail(draws: np.ndarray) -> np.ndarray:
     return np.minimum(_ess((split <= low).astype(float)), _ess((split <= high).astype(float)))
 
 
+def e_bfmi(energy: np.ndarray) -> float:
+    """Least E-BFMI of the chains of energies (chain, draw): mean squared step over variance (Betancourt 2016)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float((np.mean(np.diff(energy, axis=1) ** 2, axis=1) / energy.var(axis=1, ddof=1)).min())
+
+
 def _variances(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Variance between chains (times their length) and within chains, each (d,)."""
     between = draws.shape[1] * draws.mean(axis=1).var(axis=0, ddof=1)

@@ -158,7 +158,7 @@ def _population_table(
     rhat, ess = np.full(totals.size, np.nan), np.full(totals.size, np.nan)
     if fit.is_importance_sampled:
         ess[:] = min(float(fit.sampler["importance_ess"].sum()), chained[..., 0].size)
-    elif chained.shape[2] >= 4:
+    elif chained.shape[2] >= 4 and not fit.is_approximate:
         rhat = r_hat(chained)
         ess = np.sum([ess_bulk(v) for v in chained], axis=0)
     channels = fit.design.modelled_channels

@@ -7,16 +7,13 @@ agree), its variances averaged over the data sets; effective sample sizes are su
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from models.errors import ConvergenceError
 from models.hbmmm.characteristics import (
     kept_levels,
     learn_characteristics,
@@ -27,16 +24,13 @@ from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import consumer_draws
 from models.hbmmm.design import Design, build_design
 from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat
-from models.hbmmm.importance import K_HAT_MOST, sample_importance
 from models.hbmmm.problem import build_problem, consumer_row_means, prior_table
 from models.hbmmm.sample import Sample
-from models.hbmmm.sampler import sample_posterior
+from models.hbmmm.sampling import SamplingJob, sample_all
 from models.hbmmm.statistics import SufficientStatistics
-from models.hbmmm.strata import pooled_strata
 from models.imputation import impute_characteristics
 
 Progress = Callable[[str, float], None]
-IMPORTANCE_ESS_LEAST = 400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +46,7 @@ class HBMMMFit:
         (chain * draws + draw) they belong to.
     coefficient_mean (N, pM), coefficient_covariance (N, pM, pM): moments of each consumer's total coefficients of
         the moderated row columns. learned_share (N, k): 1 - (posterior sd / prior sd)^2 of the consumer effects.
-    sampler: one row per imputation: method, divergences, passes over the data, k-hat, seconds.
+    sampler: one row per imputation: method, divergences, least E-BFMI, passes over the data, k-hat, seconds.
     diagnostics: one row per parameter.
     """
 
@@ -78,6 +72,11 @@ class HBMMMFit:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
+    def is_approximate(self) -> bool:
+        """Draws are of the normal approximation: nothing vouches for them, and no check may let them through."""
+        return bool((self.sampler["method"] == "laplace").any())
+
+    @property
     def is_importance_sampled(self) -> bool:
         """Draws are a resampled importance sample: k_hat and its size judge them, R-hat cannot."""
         return bool((self.sampler["method"] == "importance").all())
@@ -86,6 +85,11 @@ class HBMMMFit:
     def k_hat(self) -> float:
         """Worst k-hat over the completed data sets; nan for NUTS."""
         return float(self.sampler["k_hat"].max())
+
+    @property
+    def e_bfmi(self) -> float:
+        """Least E-BFMI of all chains; nan but for NUTS."""
+        return float(self.sampler["e_bfmi"].min())
 
     @property
     def divergences_count(self) -> int:
@@ -142,12 +146,36 @@ def fit_hbmmm(
     for column in frame.columns[frame.isna().any()]:
         for one in completed:
             one[f"{column} is missing"] = frame[column].isna().to_numpy(dtype=float)
-    seconds = {"imputation": time.perf_counter() - started}
     tell(f"completed data sets: {len(completed)}", 0.02)
+    return fit_completed(
+        statistics, design, tuple(completed), config, rng, tell, {"imputation": time.perf_counter() - started}
+    )
+
+
+def fit_completed(
+    statistics: SufficientStatistics,
+    design: Design,
+    completed: tuple[pd.DataFrame, ...],
+    config: HBMMMConfig,
+    rng: np.random.Generator,
+    tell: Progress,
+    seconds: dict[str, float],
+    start: np.ndarray | None = None,
+) -> HBMMMFit:
+    """Fit on completed characteristics (rows in the order of the statistics). seconds: those spent before.
+
+    start: where the normal approximation searches for the mode of the first data set; the others start at its mode.
+    """
+    started = time.perf_counter()
+    row_means = consumer_row_means(statistics, design)
     config_each = replace(config, draws=config.draws_each(len(completed)))
     seeds = [int(s) for s in rng.integers(2**31 - 1, size=len(completed))]
-    samples = _sample_all(statistics, design, completed, config_each, seeds, tell)
-    seconds["sampling"] = time.perf_counter() - started - sum(seconds.values())
+    jobs = [
+        SamplingJob(statistics, design, one, config_each, seed, start)
+        for one, seed in zip(completed, seeds, strict=True)
+    ]
+    samples = sample_all(jobs, tell)
+    seconds["sampling"] = time.perf_counter() - started
     draws = np.stack([s.draws for s in samples])
     kept_index = _kept_index(config_each, len(completed))
     tell("consumer effects", 0.95)
@@ -161,7 +189,7 @@ def fit_hbmmm(
     count = len(completed)
     mean, covariance, learned = mean / count, covariance / count, learned / count
     covariance -= np.einsum("na,nb->nab", mean, mean)
-    seconds["consumers"] = time.perf_counter() - started - sum(seconds.values())
+    seconds["consumers"] = time.perf_counter() - started - seconds["sampling"]
     tell("done", 1.0)
     return HBMMMFit(
         config=config,
@@ -175,7 +203,7 @@ def fit_hbmmm(
         market_index=statistics.market_index,
         stratum_index=problem.by_consumer(problem.stratum),
         row_means=row_means,
-        completed=tuple(completed),
+        completed=completed,
         kept_index=kept_index,
         market_draws=np.stack(market_draws),
         coefficient_mean=mean,
@@ -191,11 +219,13 @@ def diagnose(draws: np.ndarray, names: tuple[str, ...], samples: list[Sample]) -
     """One row per parameter of draws (imputation, chain, draw, d): mean, sd, r_hat, ess_bulk, ess_tail.
 
     Draws of importance sampling have no chains: r_hat is nan there, and both sizes are that of a resample of n draws
-    from weights of Kish size k, 1 / (1 / k + 1 / n).
+    from weights of Kish size k, 1 / (1 / k + 1 / n). Of a normal approximation nothing is known: all are nan.
     """
     table = pd.DataFrame(
         {"parameter": list(names), "mean": draws.mean(axis=(0, 1, 2)), "sd": draws.std(axis=(0, 1, 2))}
     )
+    if any(s.method == "laplace" for s in samples):
+        return table.assign(r_hat=np.nan, ess_bulk=np.nan, ess_tail=np.nan)
     drawn = draws.shape[1] * draws.shape[2]
     size = float(np.sum([1.0 / (1.0 / s.importance_ess + 1.0 / drawn) for s in samples]))
     if np.isfinite(size):
@@ -233,78 +263,6 @@ def _predictors(statistics: SufficientStatistics, row_means: np.ndarray) -> np.n
     return np.column_stack([means, statistics.rows_count, dummies])
 
 
-def _sample_all(
-    statistics: SufficientStatistics,
-    design: Design,
-    completed: list[pd.DataFrame],
-    config: HBMMMConfig,
-    seeds: list[int],
-    tell: Progress,
-) -> list[Sample]:
-    jobs = [(statistics, design, one, config, seed) for one, seed in zip(completed, seeds, strict=True)]
-    if _takes_importance(config, len(statistics.consumer_ids)):
-        samples = _importance_samples(jobs, tell)
-        if samples is not None:
-            return samples
-    workers = min(config.worker_processes, len(jobs))
-    samples = []
-    if workers > 1:
-        # spawn: forking a process that holds BLAS threads can deadlock (conventions.md T10)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            for done, sample in enumerate(pool.map(_sample_job, jobs), start=1):
-                samples.append(sample)
-                tell(f"completed data set {done} of {len(jobs)} sampled", 0.02 + 0.9 * done / len(jobs))
-        return samples
-    for i, job in enumerate(jobs):
-
-        def part(text: str, share: float, i: int = i) -> None:
-            tell(f"completed data set {i + 1} of {len(jobs)}: {text}", 0.02 + 0.9 * (i + share) / len(jobs))
-
-        samples.append(_sample_job(job, part))
-    return samples
-
-
-def _sample_job(job: tuple, progress: Progress | None = None) -> Sample:
-    statistics, design, completed, config, seed = job
-    return sample_posterior(build_problem(statistics, design, completed), config, seed, progress)
-
-
-def _takes_importance(config: HBMMMConfig, consumers_count: int) -> bool:
-    if config.inference == "auto":
-        return consumers_count >= config.importance_consumers
-    return config.inference == "importance"
-
-
-def _importance_samples(jobs: list[tuple], tell: Progress) -> list[Sample] | None:
-    """Samples by importance, one data set after the other; None where they fail and NUTS is allowed in their place."""
-    samples = []
-    for i, (statistics, design, completed, config, seed) in enumerate(jobs):
-
-        def part(text: str, share: float, i: int = i) -> None:
-            tell(f"completed data set {i + 1} of {len(jobs)}: {text}", 0.02 + 0.9 * (i + share) / len(jobs))
-
-        strata = pooled_strata(statistics.spend_stratum, statistics.packed[:, -1])[0]
-        prior_sd = prior_table(design, len(strata), config)[1]
-        try:
-            sample = sample_importance(statistics, design, completed, prior_sd, config, seed, part)
-        except ConvergenceError as error:
-            if config.inference == "importance":
-                raise
-            tell(f"importance sampling gave up ({error}); NUTS instead", 0.02)
-            return None
-        reliable = sample.k_hat < K_HAT_MOST and sample.importance_ess >= IMPORTANCE_ESS_LEAST
-        if not reliable and config.inference == "auto":
-            tell(
-                f"importance sampling is not reliable (k-hat {sample.k_hat:.2f}, effective size "
-                f"{sample.importance_ess:.0f}); NUTS instead",
-                0.02,
-            )
-            return None
-        samples.append(sample)
-    return samples
-
-
 def _kept_index(config: HBMMMConfig, imputations_count: int) -> np.ndarray:
     """Evenly spaced draws of one imputation, equally many of each chain."""
     per_chain = min(max(config.effect_draws // (imputations_count * config.chains), 1), config.draws)
@@ -330,8 +288,9 @@ def _sampler_frame(samples: list[Sample]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "imputation": np.arange(len(samples)),
-            "method": ["nuts" if np.isnan(s.importance_ess) else "importance" for s in samples],
+            "method": [s.method for s in samples],
             "divergences_count": [s.divergences_count for s in samples],
+            "e_bfmi": [s.e_bfmi for s in samples],
             "evaluations_count": [s.evaluations_count for s in samples],
             "k_hat": [s.k_hat for s in samples],
             "importance_ess": [s.importance_ess for s in samples],

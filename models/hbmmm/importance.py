@@ -66,6 +66,7 @@ def sample_importance(
     variances = space.to_parameters(points)
     draws = np.concatenate([variances[chosen], fixed[chosen]], axis=1)
     return Sample(
+        method="importance",
         draws=draws.reshape(config.chains, config.draws, -1),
         mode=np.concatenate([smoothed.weights @ variances, smoothed.weights @ fixed]),
         covariance=np.cov(draws.T),

@@ -27,9 +27,14 @@ class Laplace:
     covariance: np.ndarray
 
 
-def find_mode(problem: Problem, prior_sd: np.ndarray, density: Gradient) -> Laplace:
-    """L-BFGS from moment estimates in coordinates whitened by the fixed effects' exact curvature."""
-    x = _start(problem, prior_sd)
+def find_mode(
+    problem: Problem, prior_sd: np.ndarray, density: Gradient, start: np.ndarray | None = None
+) -> Laplace:
+    """L-BFGS in coordinates whitened by the fixed effects' exact curvature.
+
+    start (d,): the mode of data much alike; None starts from moment estimates.
+    """
+    x = _start(problem, prior_sd) if start is None else start.copy()
     d = len(x)
     n_variance = d - problem.constant_outcome.shape[1]
     for _ in range(3):  # whitened afresh, as the curvature of the fixed effects depends on the variances

@@ -11,9 +11,13 @@ import numpy as np
 class Sample:
     """draws (chain, draw, d) with standard deviations positive; mode (d,), covariance (d, d); counts and seconds.
 
-    k_hat, importance_ess: nan where NUTS sampled; divergences_count 0 and step_size nan where it did not.
+    method: "nuts", "importance" or "laplace" (a normal approximation, which nothing vouches for).
+    k_hat, importance_ess: nan but for importance sampling; divergences_count 0 and step_size nan but for NUTS.
+    e_bfmi: least energy Bayesian fraction of missing information of the chains (Betancourt 2016); nan but for NUTS.
     evaluations_count: passes over the data; gradients of NUTS, densities of importance sampling.
     """
+
+    method: str
 
     draws: np.ndarray
     mode: np.ndarray
@@ -25,3 +29,4 @@ class Sample:
     seconds_sampling: float
     k_hat: float = float("nan")
     importance_ess: float = float("nan")
+    e_bfmi: float = float("nan")

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from models.hbmmm.backend import load_pymc
 from models.hbmmm.config import HBMMMConfig
+from models.hbmmm.diagnostics import e_bfmi
 from models.hbmmm.laplace import find_mode
 from models.hbmmm.model import compiled_model
 from models.hbmmm.problem import Problem, prior_table
@@ -103,6 +104,7 @@ def sample_posterior(
             logger.setLevel(level)
     draws = np.stack(trace.get_values("parameters", combine=False))
     return Sample(
+        method="nuts",
         draws=problem.positive(draws),
         mode=laplace.mode,
         covariance=laplace.covariance,
@@ -111,4 +113,5 @@ def sample_posterior(
         step_size=step_size,
         seconds_mode=seconds_mode,
         seconds_sampling=time.perf_counter() - started - seconds_mode,
+        e_bfmi=e_bfmi(np.array(trace.get_sampler_stats("energy", combine=False))),
     )

@@ -13,14 +13,17 @@ from models.simulate.consumers import simulate_consumers
 GOOD = {"r_hat": {"mu": 1.001, "tau": 1.003}, "ess": {"mu": 900.0, "tau": 700.0}}
 
 
-def converged(divergences: int | None = 0, **changes: dict[str, float]) -> CheckResult:
+def converged(
+    divergences: int | None = 0, e_bfmi: float | None = 0.8, **changes: dict[str, float]
+) -> CheckResult:
     values = {**GOOD, **changes}
-    return check_convergence(values["r_hat"], values["ess"], divergences)
+    return check_convergence(values["r_hat"], values["ess"], divergences, e_bfmi)
 
 
 def test_convergence_passes_only_with_every_number_in_hand():
     assert converged().outcome == "passed"
     assert converged(divergences=None).passed is None
+    assert converged(e_bfmi=None).passed is None and converged(e_bfmi=float("nan")).passed is None
     nan = float("nan")
     assert converged(r_hat={"mu": nan, "tau": nan}, ess={"mu": nan, "tau": nan}).passed is None
     assert converged(r_hat={}, ess={}).passed is None
@@ -35,10 +38,11 @@ def test_convergence_fails_by_each_rule_and_names_the_offender():
     assert result.table.set_index("parameter")["passed"].to_dict() == {"mu": True, "tau": False}
     assert converged(ess={"mu": 900.0, "tau": 399.0}).passed is False
     assert converged(divergences=1).passed is False
+    assert converged(e_bfmi=0.3).passed is False
     nan = float("nan")
     assert converged(r_hat={"mu": 1.5, "tau": nan}).passed is False  # a known failure outweighs a gap
     loose = ConvergenceThresholds(r_hat=1.05)
-    assert check_convergence({"tau": 1.02}, {"tau": 500.0}, 0, loose).passed is True
+    assert check_convergence({"tau": 1.02}, {"tau": 500.0}, 0, 0.8, loose).passed is True
 
 
 def test_boundaries_count_as_failures():

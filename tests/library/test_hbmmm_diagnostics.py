@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat
+from models.hbmmm.diagnostics import e_bfmi, ess_bulk, ess_tail, r_hat
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def test_they_agree_with_arviz(draws):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing")
         import arviz
+    assert e_bfmi(draws[..., 1]) == pytest.approx(float(np.min(arviz.bfmi(draws[..., 1]))), rel=1e-9)
     for d in range(draws.shape[-1]):
         one = draws[..., d]
         assert r_hat(draws[None])[d] == pytest.approx(float(arviz.rhat(one)), rel=1e-6)

@@ -134,7 +134,7 @@ def test_progress_runs_from_start_to_end(small_fit):
     told = small_fit[3]
     shares = [share for _, share in told]
     assert shares == sorted(shares) and shares[-1] == 1.0
-    assert any("completed data set 2 of 2" in text for text, _ in told)
+    assert any("imputation 2 of 2" in text for text, _ in told)
 
 
 def test_the_same_seed_gives_the_same_draws(money_panel):

@@ -16,6 +16,7 @@ GOOD = {
     "r_hat_max": 1.004,
     "ess_min": 900,
     "divergences_count": 0,
+    "e_bfmi_min": 0.8,
     "expected_gmv": 101.0,
     "observed_gmv": 100.0,
 }
@@ -36,6 +37,7 @@ def test_a_good_fit_passes_everything():
         ("r_hat_max", 1.01, "converged"),
         ("ess_min", 400, "converged"),
         ("divergences_count", 1, "converged"),
+        ("e_bfmi_min", 0.2, "converged"),
         ("expected_gmv", 110.0, "baseline_sanity"),
     ],
 )
@@ -45,7 +47,7 @@ def test_each_check_fails_alone(fact, value, check):
     assert set(found.values()) == {"passed"}
 
 
-@pytest.mark.parametrize("fact", ["r_hat_max", "ess_min", "divergences_count", "expected_gmv"])
+@pytest.mark.parametrize("fact", ["r_hat_max", "ess_min", "divergences_count", "e_bfmi_min", "expected_gmv"])
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_a_missing_number_is_not_evaluated_and_blocks(fact, value):
     rows = gate_table(GOOD | {fact: value}, 0.0, GateThresholds())
