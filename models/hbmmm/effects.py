@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from models.effect_rows import effect_row
-from models.hbmmm.consumers import consumer_draws
 from models.hbmmm.diagnostics import ess_bulk, r_hat
+from models.hbmmm.effect_draws import ConsumerSummary, EffectWeights, group_effects
 from models.hbmmm.exposure_weights import Estimand, ExposureSums, estimands_of
 from models.hbmmm.fit import HBMMMFit
 from models.hbmmm.problem import build_problem
@@ -65,7 +64,7 @@ def effects_of_statistics(
     if not channels:
         return _no_effects(fit, estimands)
     groups = population_groups(fit, characteristics)
-    scale_x, scale_log, has_log = _scales(fit)
+    scale_x, scale_log, log_columns = _scales(fit)
     weights_x = np.concatenate([e.weight_x * scale_x for e in estimands], axis=1)  # (N, 4 C)
     weights_log = np.concatenate([e.weight_log1p * scale_log for e in estimands], axis=1)
     denominators = np.concatenate(
@@ -75,20 +74,33 @@ def effects_of_statistics(
     is_total = np.repeat([e.denominator is None for e in estimands], len(channels))
     totals[:, is_total] = 1.0
 
+    weights = EffectWeights(
+        slope_columns=fit.design.slope_columns[1:],
+        log_columns=tuple(log_columns),
+        weights_x=weights_x,
+        weights_log=weights_log,
+    )
+    members = groups.matrix.tocsc()
     draws, ratios = [], []
-    consumer = _ConsumerSummary(estimands, denominators, len(channels), fit)
+    summary = ConsumerSummary(
+        columns=np.add.outer(np.array(CONSUMER_ESTIMANDS) * len(channels), np.arange(len(channels))).ravel(),
+        denominators=denominators,
+        draws_count=len(fit.completed) * len(fit.kept_index),
+    )
     for m, completed in enumerate(fit.completed):
         problem = build_problem(statistics, fit.design, completed)
-        kept = fit.kept_draws(m)
-        rng = np.random.default_rng([fit.config.seed, m])
-        out = np.empty((len(kept), *totals.shape))
-        for s, draw in enumerate(consumer_draws(problem, kept, rng)):
-            bx, bl = _exposure_coefficients(fit, draw.coefficients, has_log)
-            effect = weights_x * np.tile(bx, len(estimands)) + weights_log * np.tile(bl, len(estimands))
-            out[s] = groups.matrix @ effect
-            consumer.add(effect)
+        out = group_effects(
+            problem,
+            fit.kept_draws(m),
+            fit.market_draws[m],
+            [fit.config.seed, m, 1],
+            weights,
+            members,
+            summary,
+            fit.config.worker_processes,
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
-            draws.append(out / totals)
+            draws.append(np.moveaxis(out / totals[:, :, None], 2, 0))
         if fit.config.robust_errors:
             ratios.append(
                 error_variances(
@@ -115,7 +127,7 @@ def effects_of_statistics(
         channel=_with_unmodelled(fit, estimands, _pick(table, "channel", ())),
         market=_pick(table, "market", MARKET_KEY),
         segment=_pick(table, "segment", SEGMENT_KEY),
-        consumer=consumer.table(fit, channels),
+        consumer=_consumer_table(fit, estimands, summary),
         channel_draws=channel_draws,
     )
 
@@ -127,15 +139,6 @@ def _scales(fit: HBMMMFit) -> tuple[np.ndarray, np.ndarray, list[int | None]]:
     columns = [fit.design.row_index("exposure_log1p", c) for c in fit.design.modelled_channels]
     scale_log = np.array([0.0 if c is None else y / rows[c].scale for c in columns])
     return scale_x, scale_log, columns
-
-
-def _exposure_coefficients(fit: HBMMMFit, coefficients: np.ndarray, log_columns: list[int | None]):
-    bx = coefficients[:, list(fit.design.slope_columns[1:])]
-    bl = np.zeros_like(bx)
-    for c, column in enumerate(log_columns):
-        if column is not None:
-            bl[:, c] = coefficients[:, column]
-    return bx, bl
 
 
 def _population_table(
@@ -237,68 +240,25 @@ def _pick(table: pd.DataFrame, level: str, key: tuple[str, ...]) -> pd.DataFrame
     return table[table["level"] == level].drop(columns=list(drop)).reset_index(drop=True)
 
 
-class _ConsumerSummary:
-    """Streams the first three moments of consumer effects, of which mean, sd and quantiles follow.
-
-    An effect is linear in coefficients that are normal given the global draw, so its distribution is close to normal;
-    quantiles are Cornish-Fisher's, with the skewness that the mixture over global draws leaves.
-    """
-
-    def __init__(
-        self, estimands: tuple[Estimand, ...], denominators: np.ndarray, channels_count: int, fit: HBMMMFit
-    ) -> None:
-        self.columns = np.concatenate(
-            [np.arange(e * channels_count, (e + 1) * channels_count) for e in CONSUMER_ESTIMANDS]
-        )
-        self.estimands = [estimands[e] for e in CONSUMER_ESTIMANDS]
-        self.denominators = denominators[:, self.columns]
-        self.count = 0
-        self.first = np.zeros(self.denominators.shape)
-        self.sums = np.zeros(self.denominators.shape)
-        self.squares = np.zeros(self.denominators.shape)
-        self.cubes = np.zeros(self.denominators.shape)
-        self.positive = np.zeros(self.denominators.shape)
-
-    def add(self, effect: np.ndarray) -> None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = effect[:, self.columns] / self.denominators
-        if not self.count:
-            self.first = value  # moments about the first draw: no cancellation
-        self.positive += value > 0
-        value = value - self.first
-        square = value * value
-        self.sums += value
-        self.squares += square
-        self.cubes += square * value
-        self.count += 1
-
-    def table(self, fit: HBMMMFit, channels: tuple[str, ...]) -> pd.DataFrame:
-        shift = self.sums / self.count
-        second = self.squares / self.count
-        variance = np.maximum(second - shift**2, 0.0)
-        third = self.cubes / self.count - 3.0 * shift * second + 2.0 * shift**3
-        mean, sd = self.first + shift, np.sqrt(variance)
-        skewness = np.divide(third, sd**3, out=np.zeros_like(sd), where=sd > 0)
-        z = special.ndtri((1 + fit.config.interval_level) / 2)
-        bend = (z**2 - 1.0) * np.clip(skewness, -1.0, 1.0) / 6.0
-        lower, upper = mean + sd * (bend - z), mean + sd * (bend + z)
-        frames = []
-        for e, estimand in enumerate(self.estimands):
-            for c, channel in enumerate(channels):
-                j = e * len(channels) + c
-                frames.append(
-                    pd.DataFrame(
-                        {"consumer_id": fit.consumer_ids, "learned_share": fit.learned_share[:, c + 1]}
-                        | _row(
-                            fit,
-                            channel,
-                            estimand,
-                            mean=mean[:, j],
-                            standard_deviation=sd[:, j],
-                            interval_lower=lower[:, j].astype(float),
-                            interval_upper=upper[:, j].astype(float),
-                            probability_positive=self.positive[:, j] / self.count,
-                        )
-                    )
-                )
-        return pd.concat(frames, ignore_index=True)
+def _consumer_table(fit: HBMMMFit, estimands: tuple[Estimand, ...], summary: ConsumerSummary) -> pd.DataFrame:
+    """Rows by estimand, channel and consumer; words as categories, as they repeat for every consumer."""
+    numbers = summary.numbers(fit.config.interval_level)
+    chosen = [estimands[e] for e in CONSUMER_ESTIMANDS]
+    n = len(fit.consumer_ids)
+    rows = [_row(fit, channel, estimand) for estimand in chosen for channel in fit.design.modelled_channels]
+    columns = {
+        "consumer_id": np.tile(fit.consumer_ids, len(rows)),
+        "learned_share": np.tile(fit.learned_share[:, 1:].T.ravel(), len(chosen)),
+    }
+    for name in rows[0]:
+        if name in numbers:
+            columns[name] = numbers[name].T.ravel()
+            continue
+        values = [row[name] for row in rows]
+        if all(isinstance(value, str) for value in values):
+            words = sorted(set(values))
+            codes = np.repeat([words.index(value) for value in values], n)
+            columns[name] = pd.Categorical.from_codes(codes, categories=words)
+        else:
+            columns[name] = np.repeat(np.array(values), n)
+    return pd.DataFrame(columns)

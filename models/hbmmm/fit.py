@@ -21,10 +21,10 @@ from models.hbmmm.characteristics import (
     tidy_characteristics,
 )
 from models.hbmmm.config import HBMMMConfig
-from models.hbmmm.consumers import consumer_draws
+from models.hbmmm.consumers import ConsumerChunk, market_draws, over_consumers
 from models.hbmmm.design import Design, build_design
 from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat
-from models.hbmmm.problem import build_problem, consumer_row_means, prior_table
+from models.hbmmm.problem import Problem, build_problem, consumer_row_means, prior_table
 from models.hbmmm.sample import Sample
 from models.hbmmm.sampling import SamplingJob, sample_all
 from models.hbmmm.statistics import SufficientStatistics
@@ -179,16 +179,13 @@ def fit_completed(
     draws = np.stack([s.draws for s in samples])
     kept_index = _kept_index(config_each, len(completed))
     tell("consumer effects", 0.95)
-    market_draws, mean, covariance, learned = [], 0.0, 0.0, 0.0
-    for one, sample in zip(completed, samples, strict=True):
+    markets, moments = [], _CoefficientMoments(len(row_means))
+    for m, (one, sample) in enumerate(zip(completed, samples, strict=True)):
         problem = build_problem(statistics, design, one)
         kept = sample.draws.reshape(-1, sample.draws.shape[-1])[kept_index]
-        markets, first, second, share = _consumer_moments(problem, kept, rng)
-        market_draws.append(markets)
-        mean, covariance, learned = mean + first, covariance + second, learned + share
-    count = len(completed)
-    mean, covariance, learned = mean / count, covariance / count, learned / count
-    covariance -= np.einsum("na,nb->nab", mean, mean)
+        markets.append(market_draws(problem, kept, rng, config.worker_processes))
+        moments.add(problem, kept, markets[-1], [config.seed, m], config.worker_processes)
+    mean, covariance, learned = moments.of_all(len(completed))
     seconds["consumers"] = time.perf_counter() - started - seconds["sampling"]
     tell("done", 1.0)
     return HBMMMFit(
@@ -205,7 +202,7 @@ def fit_completed(
         row_means=row_means,
         completed=completed,
         kept_index=kept_index,
-        market_draws=np.stack(market_draws),
+        market_draws=np.stack(markets),
         coefficient_mean=mean,
         coefficient_covariance=covariance,
         learned_share=learned,
@@ -270,18 +267,45 @@ def _kept_index(config: HBMMMConfig, imputations_count: int) -> np.ndarray:
     return (np.arange(config.chains)[:, None] * config.draws + within[None, :]).ravel()
 
 
-def _consumer_moments(problem, kept: np.ndarray, rng: np.random.Generator) -> tuple:
-    """Market draws (kept, J, r), first and second moments of coefficients, learned share (N, k)."""
-    markets, first, second, variances = [], 0.0, 0.0, 0.0
-    for draw in consumer_draws(problem, kept, rng):
-        markets.append(draw.market)
-        first = first + draw.coefficients
-        second = second + np.einsum("na,nb->nab", draw.coefficients, draw.coefficients)
-        variances = variances + draw.variances
-    s, k = len(problem.strata), problem.slopes_count
-    prior = (kept[:, s : s + k] ** 2).mean(axis=0)
-    share = 1.0 - (variances / len(kept)) / prior
-    return np.stack(markets), first / len(kept), second / len(kept), np.clip(share, 0.0, 1.0)
+class _CoefficientMoments:
+    """Streams means, covariances and shares learned of the consumers' coefficients over completed data sets."""
+
+    def __init__(self, consumers_count: int) -> None:
+        self.consumers_count = consumers_count
+        self.mean, self.covariance, self.learned = np.empty(0), np.empty(0), np.empty(0)
+
+    def add(
+        self, problem: Problem, kept: np.ndarray, markets: np.ndarray, seed: list[int], threads: int
+    ) -> None:
+        """Moments of one data set, of the kept draws (S, d) and their market effects (S, J, r)."""
+        n, k, moderated = self.consumers_count, problem.slopes_count, problem.design.moderated_count
+        if not self.mean.size:
+            self.mean, self.learned = np.zeros((n, moderated)), np.zeros((n, k))
+            self.covariance = np.zeros((n, moderated, moderated))
+        prior = (kept[:, problem.layout.consumer] ** 2).mean(axis=0)
+
+        def add(chunk: ConsumerChunk) -> None:
+            who = chunk.consumers
+            mean = chunk.coefficients.mean(axis=1)
+            centred = chunk.coefficients - mean[:, None]
+            for a in range(moderated):
+                for b in range(a + 1):
+                    second = np.einsum("sn,sn->n", centred[a], centred[b]) / len(kept) + mean[a] * mean[b]
+                    self.covariance[who, a, b] += second
+                    if b < a:
+                        self.covariance[who, b, a] += second
+            self.mean[who] += mean.T
+            self.learned[who] += np.clip(1.0 - chunk.variances.T / prior, 0.0, 1.0)
+
+        list(over_consumers(problem, kept, markets, seed, add, threads))
+
+    def of_all(self, data_sets_count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """mean (N, pM), covariance (N, pM, pM), learned share (N, k) over all data sets added."""
+        mean = self.mean / data_sets_count
+        covariance = self.covariance / data_sets_count
+        for a in range(mean.shape[1]):
+            covariance[:, a] -= mean[:, a, None] * mean
+        return mean, covariance, self.learned / data_sets_count
 
 
 def _sampler_frame(samples: list[Sample]) -> pd.DataFrame:

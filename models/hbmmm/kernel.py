@@ -18,7 +18,7 @@ from numba import njit
 LANES = 128  # long inner loops: 2.4 ms a gradient on 2,300 consumers against 6.1 ms with 32 (measured)
 
 
-@njit(error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def forward(
     gram, outcome, inverse_s2, fixed, omega, features, segment_starts, market_columns,
     factor, residual, chol, cross, weighted, information, score,
@@ -137,14 +137,10 @@ def forward(
     return log_det
 
 
-@njit(error_model="numpy")
-def solve_markets(information, score, market, scale, mean, half, scale_gradient):
-    """Integrates the market effects out: fills mean m (J,r), half Z (J,r,r) and the gradient in b (r,); returns
-    -1/2 sum log det M + 1/2 sum h'B M^-1 B h. market (b,lane) is -1 in padding lanes."""
+@njit(nogil=True, error_model="numpy")
+def sum_by_market(information, score, market, total, sums):
+    """Adds A to total (J,r,r), lower triangle, and h to sums (J,r). market (b,lane) is -1 in padding lanes."""
     blocks, r, _, lanes = information.shape
-    markets = mean.shape[0]
-    total = np.zeros((markets, r, r))
-    sums = np.zeros((markets, r))
     for b in range(blocks):
         for lane in range(lanes):
             j = market[b, lane]
@@ -153,6 +149,23 @@ def solve_markets(information, score, market, scale, mean, half, scale_gradient)
                     sums[j, a] += score[b, a, lane]
                     for c in range(a + 1):
                         total[j, a, c] += information[b, a, c, lane]
+
+
+@njit(error_model="numpy")
+def solve_markets(information, score, market, scale, mean, half, scale_gradient):
+    """integrate_markets of the sums over all consumers."""
+    r = information.shape[1]
+    total = np.zeros((mean.shape[0], r, r))
+    sums = np.zeros((mean.shape[0], r))
+    sum_by_market(information, score, market, total, sums)
+    return integrate_markets(total, sums, scale, mean, half, scale_gradient)
+
+
+@njit(error_model="numpy")
+def integrate_markets(total, sums, scale, mean, half, scale_gradient):
+    """Integrates the market effects out: fills mean m (J,r), half Z (J,r,r) and the gradient in b (r,); returns
+    -1/2 sum log det M + 1/2 sum h'B M^-1 B h. total (J,r,r): sums of A, whose lower triangle is read, and mirrored."""
+    markets, r = mean.shape
     value = 0.0
     k = np.empty((r, r))
     z = np.empty(r)
@@ -330,55 +343,3 @@ def backward(
         for c in range(a + 1):
             cov_gradient[a, c] = outer[a, c].sum()
             cov_gradient[c, a] = cov_gradient[a, c]
-
-
-@njit(error_model="numpy")
-def draw_consumers(
-    inverse_s2, market, factor, chol, cross, weighted, market_draw, normal, mean, draw, learned
-):
-    """Exact draw of every consumer's effect given one global draw and its market's effect (studies/hbmmm.md section 2):
-    g = L K^-T ((y - Y m) / s2 + z). Fills mean, draw and learned (b,k,LANES); learned holds the variances P_cc."""
-    blocks, k, r, lanes = cross.shape
-    solved = np.empty((k, lanes))
-    noise = np.empty((k, lanes))
-    spread = np.empty((k, lanes))
-    for b in range(blocks):
-        for i in range(k):
-            for lane in range(lanes):
-                j = max(market[b, lane], 0)
-                t = weighted[b, i, lane]
-                for a in range(r):
-                    t -= cross[b, i, a, lane] * market_draw[j, a]
-                solved[i, lane] = t * inverse_s2[b, lane]
-                noise[i, lane] = normal[b, i, lane]
-        for i in range(k - 1, -1, -1):
-            for j in range(i + 1, k):
-                for lane in range(lanes):
-                    solved[i, lane] -= chol[b, j, i, lane] * solved[j, lane]
-                    noise[i, lane] -= chol[b, j, i, lane] * noise[j, lane]
-            for lane in range(lanes):
-                solved[i, lane] /= chol[b, i, i, lane]
-                noise[i, lane] /= chol[b, i, i, lane]
-        for a in range(k):
-            for lane in range(lanes):
-                mean[b, a, lane] = 0.0
-                draw[b, a, lane] = 0.0
-            for i in range(a + 1):
-                w = factor[a, i]
-                if w != 0.0:
-                    for lane in range(lanes):
-                        mean[b, a, lane] += w * solved[i, lane]
-                        draw[b, a, lane] += w * (solved[i, lane] + noise[i, lane])
-        # P_aa = |K^-1 L' e_a|^2
-        for a in range(k):
-            for lane in range(lanes):
-                learned[b, a, lane] = 0.0
-            for i in range(k):
-                for lane in range(lanes):
-                    spread[i, lane] = factor[a, i] if i <= a else 0.0
-                for j in range(i):
-                    for lane in range(lanes):
-                        spread[i, lane] -= chol[b, i, j, lane] * spread[j, lane]
-                for lane in range(lanes):
-                    spread[i, lane] /= chol[b, i, i, lane]
-                    learned[b, a, lane] += spread[i, lane] * spread[i, lane]
