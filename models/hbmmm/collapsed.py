@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import linalg
 
 from models.hbmmm import correlation
-from models.hbmmm.collapsed_kernel import LANES, slope_pass
+from models.hbmmm.collapsed_kernel import LANES, slope_pass_of, work_arrays
 from models.hbmmm.design import Design, feature_matrix
 from models.hbmmm.problem import CHUNK, centred_gram, consumer_row_means
 from models.hbmmm.statistics import SufficientStatistics
@@ -46,7 +46,7 @@ class MeanDirection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CollapsedProblem:
-    """Constants of the collapsed posterior of one completed data set; see collapsed_kernel.slope_pass for the blocks.
+    """Constants of the collapsed posterior of one completed data set; see collapsed_kernel.py for the blocks.
 
     fixed_order: position of the collapsed order [intercept, its moderators, columns, slope moderators] in the full one.
     column, feature (p,): row column (of the d, intercept left out) and feature of each fixed slope coefficient.
@@ -151,14 +151,8 @@ class CollapsedPosterior:
         d, m = problem.outcome.shape[1], problem.slopes_count
         count = problem.features.shape[1]
         pairs, products = d * (d + 1) // 2, count * (count + 1) // 2
-        self._work = (
-            np.empty(LANES),
-            np.empty((m, d, LANES)),
-            np.empty((m, m, LANES)),
-            np.empty((m, LANES)),
-            np.empty((pairs + d, LANES)),
-            np.empty((products, LANES)),
-        )
+        self._work = work_arrays(m, d, count)
+        self._pass = slope_pass_of(m)
         pair, product = _triangle(d), _triangle(count)
         column, feature, markets = problem.column, problem.feature, problem.market_columns
         places = {
@@ -178,6 +172,9 @@ class CollapsedPosterior:
         wanted = np.unique(np.concatenate([code.ravel() for code in codes.values()]))
         self._at = {name: np.searchsorted(wanted, code) for name, code in codes.items()}
         self._entry, self._product = wanted // products, wanted % products
+        edges = np.flatnonzero(np.diff(self._entry, prepend=-1, append=-1))
+        self._runs = np.column_stack([edges[:-1], edges[1:]])
+        self._pairs = pair
         self._sums = np.empty((problem.markets_count, len(wanted)))
 
     def evaluate(self, parameters: np.ndarray, rng: np.random.Generator | None = None) -> tuple:
@@ -241,9 +238,9 @@ class CollapsedPosterior:
         if len(z):
             factor = scales[:, None] * correlation.cholesky_factor(z, p.slopes_count)
         sums, at = self._sums, self._at
-        log_det, quadratic = slope_pass(
-            p.gram, p.outcome, p.stratum, p.block_market, p.features, p.slope_columns, self._entry, self._product,
-            inverse, np.ascontiguousarray(factor), *self._work, sums,
+        log_det, quadratic = self._pass(
+            p.gram, p.outcome, p.stratum, p.block_market, p.features, self._pairs, p.slope_columns, self._entry,
+            self._product, self._runs, inverse, np.ascontiguousarray(factor), *self._work, sums,
         )  # fmt: skip
         value = -0.5 * (log_det + p.within_square @ inverse - quadratic)
         value -= p.within_rows @ (log_noise + 0.5 * np.log(2 * np.pi))

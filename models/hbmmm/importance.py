@@ -30,7 +30,7 @@ Density = Callable[[np.ndarray], np.ndarray]
 SUBSAMPLES = (20_000, 60_000)  # consumers that mode and curvature are searched on before all of them
 SMALLEST = 1e-3  # of a standard deviation, scaled, in the search for the mode
 DEGREES = 10.0  # of the t proposal
-STAGES = 9  # of config.importance_draws particles at most, after a smaller one
+STAGES = 9  # times config.importance_draws particles at most
 WANTED_SIZE = 1000.0  # effective size at which stages end
 K_HAT_MOST = (
     0.5  # Vehtari et al. 2024: below it importance sampling errs little more than its effective size says
@@ -94,9 +94,10 @@ def _adapt(
     Each stage's proposal has the moments of the particles before it. Weights divide by the mixture of all proposals
     so far (adaptive multiple importance sampling, Cornuet, Marin, Mira and Robert 2012), so no particle is lost.
     """
-    sizes = [config.importance_draws // 2] + STAGES * [config.importance_draws]
+    most = config.importance_draws * STAGES
     proposals, points, fixed, log_density = [], [], [], []
-    for stage, count in enumerate(sizes):
+    stage, total, count = 0, 0, config.importance_draws // 2
+    while total < most:
         proposal = _Proposal(mean, covariance, space.folded)
         new = proposal.draw(count, rng)
         values, coefficients = np.empty(count), []
@@ -104,25 +105,35 @@ def _adapt(
             values[i] = value + space.log_jacobian(new[i])
             coefficients.append(one)
             if i % max(count // 5, 1) == 0:
-                tell(f"particles, stage {stage + 1}", 0.2 + 0.6 * (stage + i / count) / len(sizes))
+                tell(f"particles, stage {stage + 1}", 0.2 + 0.6 * (total + i) / most)
         proposals.append((count, proposal))
         points, fixed = [*points, new], [*fixed, np.array(coefficients)]
         log_density = [*log_density, values]
         everywhere = np.concatenate(points)
-        total = sum(n for n, _ in proposals)
+        total += count
         mixture = special.logsumexp(
             [np.log(n / total) + p.log_density(everywhere) for n, p in proposals], axis=0
         )
         smoothed = smooth_weights(np.concatenate(log_density) - mixture)
         tell(
             f"k-hat {smoothed.k_hat:.2f}, effective size {smoothed.ess:.0f} of {total}",
-            0.2 + 0.6 * (stage + 1) / len(sizes),
+            0.2 + 0.6 * min(total / most, 1.0),
         )
         if smoothed.k_hat < K_HAT_MOST and smoothed.ess >= WANTED_SIZE:
             break
         mean = smoothed.weights @ everywhere
         covariance = _covariance(everywhere, smoothed, mean, covariance)
+        count = _next_count(smoothed, total, config.importance_draws) if stage else config.importance_draws
+        stage += 1
     return everywhere, np.concatenate(fixed), smoothed
+
+
+def _next_count(smoothed: SmoothedWeights, total: int, usual: int) -> int:
+    """Particles of the next stage: those lacking at the efficiency so far, within half and twice the usual number."""
+    if smoothed.k_hat >= K_HAT_MOST:
+        return usual
+    lacking = 1.05 * WANTED_SIZE - smoothed.ess
+    return int(np.clip(lacking * total / smoothed.ess, 0.5 * usual, 2.0 * usual))
 
 
 class _Particles:
