@@ -155,7 +155,7 @@ def test_draws_of_importance_sampling_are_judged_by_k_hat(both: dict):
 
 def test_an_unreliable_importance_sample_is_handed_to_nuts(monkeypatch: pytest.MonkeyPatch):
     """One small stage from a poor proposal: `auto` must not publish that sample, `importance` must show its size."""
-    monkeypatch.setattr("models.hbmmm.importance.STAGES", 0)
+    monkeypatch.setattr("models.hbmmm.importance.STAGES", 0.5)
     statistics, frame, _ = paper_world(60, 4, 12)
     config = replace(LINEAR, importance_consumers=50, importance_draws=80, draws=30, chains=2)
     assert set(fit_hbmmm(statistics, frame, config).sampler["method"]) == {"nuts"}
