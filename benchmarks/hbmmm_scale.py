@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import ROOT, peak_memory_gib, provenance
+from benchmarks.naive_rows import compare
 
 STUDY = ROOT / "docs" / "studies"
 SIZES = (5_000, 50_000, 500_000)
@@ -32,6 +33,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="consumers")
     parser.add_argument("--inference", default="auto", choices=["auto", "nuts", "importance"])
     parser.add_argument("--one", type=int, help="run this size here and print its figures as JSON")
+    parser.add_argument(
+        "--naive", type=int, default=0, help="consumers of the comparison with naive PyMC; 0: none"
+    )
     options = parser.parse_args()
     if options.one:
         with tempfile.TemporaryDirectory(prefix="mediamix-bench-") as folder:
@@ -46,7 +50,11 @@ def main() -> None:
         run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(run.stdout.strip().splitlines()[-1]))
         print(rows[-1], flush=True)
-    write_study(rows, options.inference)
+    naive = []
+    if options.naive:
+        with tempfile.TemporaryDirectory(prefix="mediamix-bench-") as folder:
+            naive = compare(options.naive, Path(folder))
+    write_study(rows, naive, options.inference)
 
 
 def measure(consumers_count: int, folder: Path, inference: str, *, say: bool) -> dict[str, Any]:
@@ -206,11 +214,16 @@ def recovery(effects: Any, slopes: np.ndarray) -> dict[str, Any]:
     return out
 
 
-def write_study(rows: list[dict[str, Any]], inference: str) -> None:
+def write_study(rows: list[dict[str, Any]], naive: list[dict[str, Any]], inference: str) -> None:
     """JSON for machines, a table for people."""
     STUDY.mkdir(parents=True, exist_ok=True)
     name = "hbmmm_scale" if inference == "auto" else f"hbmmm_scale_{inference}"
-    content = {"command": f"make bench-hbmmm INFERENCE={inference}", "provenance": provenance(), "runs": rows}
+    content = {
+        "command": f"make bench-hbmmm INFERENCE={inference}",
+        "provenance": provenance(),
+        "runs": rows,
+        "naive": naive,
+    }
     (STUDY / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     where = content["provenance"]
     lines = [
@@ -248,6 +261,22 @@ def write_study(rows: list[dict[str, Any]], inference: str) -> None:
             lines.append(
                 f"| {r['consumers']:,} | {channel} | {v['true_mean']:.5f} | {v['mean']:.5f} | {low:.5f} to {high:.5f} "
                 f"| {v['consumer_coverage']:.3f} | {v['consumer_correlation']:.2f} | {v['learned_share']:.3f} |"
+            )
+    if naive:
+        lines += [
+            "",
+            "The same model written row by row in PyMC, every effect a parameter (benchmarks/naive_rows.py), on the "
+            "same data; seconds of sampling after compilation, one core. Sizes of chains that have not converged are "
+            "upper bounds.",
+            "",
+            "| method | consumers | draws | seconds | min bulk ESS | ESS/s | max R-hat | converged | divergences |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for r in naive:
+            lines.append(
+                f"| {r['method']} | {r['consumers']:,} | {r['draws']} | {r['seconds']} | {r['ess_bulk_min']:.0f} "
+                f"| {r['ess_per_second']} | {r['r_hat_max']} | {'yes' if r['is_converged'] else '**no**'} "
+                f"| {r['divergences']} |"
             )
     (STUDY / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,4 +1,7 @@
-"""Simulation-based calibration of the HBMMM on a small world (`make study-sbc`): 200 draws from the prior, 200 fits."""
+"""Simulation-based calibration of the HBMMM on a small world (`make study-sbc`): 200 draws from the prior, 200 fits.
+
+Beside it the same worlds with what the model does not know of (prior_worlds.MISSPECIFICATIONS), published as they come.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import numpy as np
 from scipy import special
 
 from benchmarks.machine import ROOT, provenance
+from models.evaluation.prior_worlds import MISSPECIFICATIONS
 
 STUDY = ROOT / "docs" / "studies"
 SEED = 20261122
@@ -57,13 +61,16 @@ def worlds() -> Any:
     return PriorWorlds(panel, design, frame, config), frame
 
 
-def replicate(number: int) -> dict[str, Any]:
-    """One draw from the prior, one fit: ranks, covers, diagnostics."""
+def replicate(job: tuple[int, str | None]) -> dict[str, Any]:
+    """One draw from the prior, one fit: ranks, covers, diagnostics. job: number, misspecification."""
     from models.evaluation.calibration import truth_ranks
+    from models.hbmmm.consumers import consumer_draws
     from models.hbmmm.fit import fit_hbmmm
+    from models.hbmmm.problem import build_problem
 
+    number, misspecification = job
     source, frame = worlds()
-    drawn = source.draw(np.random.default_rng([SEED, 1, number]))
+    drawn = source.draw(np.random.default_rng([SEED, 1, number]), misspecification)
     config = replace(source.config, seed=SEED + number)
     fit = fit_hbmmm(drawn.statistics, frame, config, design=source.design)
     draws = fit.draws.reshape(-1, fit.draws.shape[-1])
@@ -72,11 +79,19 @@ def replicate(number: int) -> dict[str, Any]:
     slopes = list(source.design.slope_columns)
     sd = np.sqrt(np.diagonal(fit.coefficient_covariance, axis1=1, axis2=2))[:, slopes]
     z = np.abs(drawn.coefficients - fit.coefficient_mean[:, slopes]) / sd
+    problem = build_problem(drawn.statistics, source.design, fit.completed[0])
+    everybody = consumer_draws(problem, fit.kept_draws(0), np.random.default_rng([SEED, 2, number]))
+    means = np.array([one.coefficients[:, slopes].mean(axis=0) for one in everybody])
+    mean_low, mean_high = np.quantile(means, [0.025, 0.975], axis=0)
+    truth = drawn.coefficients.mean(axis=0)
     return {
+        "misspecification": misspecification,
         "names": list(fit.parameter_names),
         "ranks": truth_ranks(thinned, drawn.parameters).tolist(),
         "covered": ((low <= drawn.parameters) & (drawn.parameters <= high)).tolist(),
         "consumer_covered": (z < special.ndtri(0.975)).mean(axis=0).tolist(),
+        "mean_covered": ((mean_low <= truth) & (truth <= mean_high)).tolist(),
+        "mean_z": ((means.mean(axis=0) - truth) / means.std(axis=0)).tolist(),
         "r_hat": float(fit.diagnostics["r_hat"].max()),
         "ess": float(fit.diagnostics["ess_bulk"].min()),
         "divergences": fit.divergences_count,
@@ -89,15 +104,19 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=200)
-    count = parser.parse_args().replicates
-    begun, found = time.perf_counter(), []
+    parser.add_argument("--misspecified", type=int, default=50, help="replicates of each misspecification")
+    options = parser.parse_args()
+    count = options.replicates
+    jobs: list[tuple[int, str | None]] = [(number, None) for number in range(count)]
+    jobs += [(number, kind) for kind in MISSPECIFICATIONS for number in range(options.misspecified)]
+    begun, everything = time.perf_counter(), []
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        for one in pool.map(replicate, range(count)):
-            found.append(one)
-            if len(found) % 10 == 0:
-                print(
-                    f"[{time.perf_counter() - begun:6.0f} s] {len(found)} of {count} replicates", flush=True
-                )
+        for one in pool.map(replicate, jobs):
+            everything.append(one)
+            if len(everything) % 10 == 0:
+                passed = time.perf_counter() - begun
+                print(f"[{passed:6.0f} s] {len(everything)} of {len(jobs)} replicates", flush=True)
+    found = [one for one in everything if one["misspecification"] is None]
     names = found[0]["names"]
     ranks, covered = np.array([f["ranks"] for f in found]), np.array([f["covered"] for f in found])
     p_values = uniformity_p_values(ranks, RANK_DRAWS, np.random.default_rng(SEED))
@@ -113,6 +132,7 @@ def main() -> None:
         "intercept equation": [i for i, n in enumerate(names) if n.startswith("intercept")],
     }
     consumer = np.array([f["consumer_covered"] for f in found]).mean(axis=0)
+    columns = ["intercept", *worlds()[0].design.modelled_channels]
     content = {
         "command": f"make study-sbc REPLICATES={count}",
         "provenance": provenance(),
@@ -120,12 +140,16 @@ def main() -> None:
         "seed": SEED,
         "replicates": count,
         "parameters": len(names),
+        "confounded_channel": worlds()[0].design.modelled_channels[0],
         "smallest_p_value": float(p_values.min()),
         "family_wise_p_value": family,
         "coverage": {kind: float(covered[:, at].mean()) for kind, at in kinds.items() if at},
-        "consumer_coverage": dict(
-            zip(["intercept", "email", "retargeting", "tv"], consumer.tolist(), strict=True)
-        ),
+        "consumer_coverage": dict(zip(columns, consumer.tolist(), strict=True)),
+        "by_specification": {
+            kind or "none": coverage_table([f for f in everything if f["misspecification"] == kind], columns)
+            for kind in (None, *MISSPECIFICATIONS)
+            if any(f["misspecification"] == kind for f in everything)
+        },
         "r_hat_max": max(f["r_hat"] for f in found),
         "r_hat_above_1.01": sum(f["r_hat"] >= 1.01 for f in found),
         "ess_min": min(f["ess"] for f in found),
@@ -140,6 +164,23 @@ def main() -> None:
     (STUDY / "sbc.md").write_text(page(content), encoding="utf-8")
     (STUDY / "sbc_ecdf.png").write_bytes(picture(ranks, names, p_values))
     print(page(content))
+
+
+def coverage_table(found: list[dict[str, Any]], columns: list[str]) -> dict[str, Any]:
+    """Replicates; by column: coverage and mean error in posterior sds of the mean over consumers, and coverage of each
+    consumer's own."""
+    covered = np.array([f["mean_covered"] for f in found]).mean(axis=0)
+    error = np.array([f["mean_z"] for f in found]).mean(axis=0)
+    own = np.array([f["consumer_covered"] for f in found]).mean(axis=0)
+    rows = {
+        column: {
+            "mean_coverage": float(covered[i]),
+            "mean_error_in_sds": float(error[i]),
+            "own_coverage": float(own[i]),
+        }
+        for i, column in enumerate(columns)
+    }
+    return {"replicates": len(found), "columns": rows}
 
 
 def page(content: dict[str, Any]) -> str:
@@ -176,6 +217,23 @@ def page(content: dict[str, Any]) -> str:
     ]
     for row in content["parameters_by_p_value"][:10]:
         lines.append(f"| {row['parameter']} | {row['p_value']:.4f} | {row['coverage']:.3f} |")
+    lines += [
+        "",
+        "What the model does not know of: a hidden shock by consumer and period that goes with the exposure of "
+        f"{content['confounded_channel']} (hidden_confounder), noise of t with 3 degrees of freedom (heavy_tails), an "
+        "outcome exponential in the linear predictor (wrong_link; truth: mean derivatives). 95 % intervals of the mean "
+        "coefficient over consumers, its mean error in posterior standard deviations, and coverage of consumers' own "
+        "coefficients.",
+        "",
+        "| specification | replicates | column | coverage of mean | mean error, sds | coverage of own |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, table in content["by_specification"].items():
+        for column, row in table["columns"].items():
+            lines.append(
+                f"| {kind} | {table['replicates']} | {column} | {row['mean_coverage']:.3f} "
+                f"| {row['mean_error_in_sds']:+.2f} | {row['own_coverage']:.3f} |"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -19,11 +19,18 @@ from models.hbmmm.design import Design, feature_matrix
 from models.hbmmm.problem import Problem, build_problem, consumer_row_means, prior_table
 from models.hbmmm.statistics import SufficientStatistics, row_design
 
+MISSPECIFICATIONS = ("hidden_confounder", "heavy_tails", "wrong_link")
+CONFOUNDING = (
+    0.5  # noise sds of the outcome per sd of a hidden shock that half follows the first channel's exposure
+)
+TAIL_DEGREES = 3.0
+CURVATURE = 0.5  # of the exponential link, per sd of the linear predictor
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PriorWorld:
     """statistics hold the drawn outcome; parameters (d,) in the fit's order; coefficients (N, k): each consumer's total
-    coefficients of the slope columns [1, x_1..x_C], scaled."""
+    coefficients of the slope columns [1, x_1..x_C], scaled; under a wrong link its mean derivatives."""
 
     statistics: SufficientStatistics
     parameters: np.ndarray
@@ -51,8 +58,18 @@ class PriorWorlds:
         self.stratum = self.problem.by_consumer(self.problem.stratum)
         self.market = self.problem.by_consumer(self.problem.market)
 
-    def draw(self, rng: np.random.Generator) -> PriorWorld:
-        """Parameters from the prior, effects from the parameters, an outcome from the effects."""
+    def draw(self, rng: np.random.Generator, misspecification: str | None = None) -> PriorWorld:
+        """Parameters from the prior, effects from the parameters, an outcome from the effects.
+
+        misspecification: what the model does not know of. "hidden_confounder": a shock by consumer and period that
+        moves the outcome and, by half, goes with the first channel's exposure; "heavy_tails": noise of t with 3
+        degrees of freedom and the same variance; "wrong_link": the outcome is exponential in the linear predictor and
+        its noise. Raises ValueError for another.
+        """
+        if misspecification not in (None, *MISSPECIFICATIONS):
+            raise ValueError(
+                f"misspecification must be None or one of {MISSPECIFICATIONS}, got {misspecification!r}."
+            )
         problem, design, config = self.problem, self.design, self.config
         mean, sd = prior_table(design, len(problem.strata), config)
         parameters = mean + sd * rng.standard_normal(len(sd))
@@ -70,12 +87,25 @@ class PriorWorlds:
         total[:, problem.market_columns] += market[self.market]
         total[:, slopes] += rng.standard_normal((problem.consumers_count, len(slopes))) @ factor.T
         outcome = np.einsum("rc,rc->r", self.scaled, total[self.consumer])
-        outcome += np.exp(log_noise)[self.stratum[self.consumer]] * rng.standard_normal(len(outcome))
+        noise = rng.standard_normal(len(outcome))
+        if misspecification == "heavy_tails":
+            noise = rng.standard_t(TAIL_DEGREES, len(outcome)) / np.sqrt(TAIL_DEGREES / (TAIL_DEGREES - 2.0))
+        if misspecification == "hidden_confounder":
+            exposure = self.scaled[:, slopes[1]] / self.scaled[:, slopes[1]].std()
+            noise += CONFOUNDING * (exposure + rng.standard_normal(len(outcome))) / np.sqrt(2.0)
+        outcome += np.exp(log_noise)[self.stratum[self.consumer]] * noise
+        coefficients = total[:, slopes]
+        if misspecification == "wrong_link":
+            scale = outcome.std() / CURVATURE
+            derivative = np.exp((outcome - outcome.mean()) / scale)
+            outcome = outcome.mean() + scale * (derivative - 1.0)
+            counts = np.bincount(self.consumer)
+            coefficients = coefficients * (np.bincount(self.consumer, derivative) / counts)[:, None]
         rows = self.rows.copy()
         rows[:, -1] = outcome * design.outcome_scale
         upper = np.triu_indices(rows.shape[1])
         packed = np.add.reduceat(rows[:, upper[0]] * rows[:, upper[1]], self.starts, axis=0)
-        return PriorWorld(replace(self.statistics, packed=packed), parameters, total[:, slopes])
+        return PriorWorld(replace(self.statistics, packed=packed), parameters, coefficients)
 
 
 def draw_correlations(

@@ -1,0 +1,78 @@
+"""Worlds drawn from the prior: statistics hold what was drawn, and each misspecification does what it says."""
+
+import numpy as np
+import pytest
+
+from models.evaluation.prior_worlds import MISSPECIFICATIONS, PriorWorlds
+from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
+from models.hbmmm.config import HBMMMConfig
+from models.hbmmm.design import build_design
+from models.hbmmm.statistics import SufficientStatistics
+
+
+@pytest.fixture(scope="module")
+def source(money_panel):
+    panel = money_panel(60, 12, 3)[0]
+    config = HBMMMConfig(include_period_effects="none")
+    statistics = SufficientStatistics.from_panel(panel)
+    frame = tidy_characteristics(panel.characteristics, statistics.consumer_ids)
+    design = build_design(statistics, learn_characteristics(frame, config), config)
+    return PriorWorlds(panel, design, frame, config)
+
+
+def outcome_moments(world):
+    """Sum and sum of squares of the outcome by consumer."""
+    gram = world.statistics.gram()
+    return gram[:, 0, -1], gram[:, -1, -1]
+
+
+def test_only_the_outcome_is_drawn(source):
+    world = source.draw(np.random.default_rng(1))
+    inner = world.statistics.gram()[:, :-1, :-1]
+    np.testing.assert_allclose(inner, source.statistics.gram()[:, :-1, :-1])
+    assert world.coefficients.shape == (60, len(source.design.slope_columns))
+    assert len(world.parameters) == len(source.problem.parameter_names)
+
+
+def test_each_misspecification_changes_the_outcome_and_nothing_else_is_known(source):
+    plain = source.draw(np.random.default_rng(2))
+    for kind in MISSPECIFICATIONS:
+        other = source.draw(np.random.default_rng(2), kind)
+        np.testing.assert_array_equal(other.parameters, plain.parameters)
+        assert not np.allclose(outcome_moments(other)[1], outcome_moments(plain)[1])
+    with pytest.raises(ValueError, match="misspecification must be"):
+        source.draw(np.random.default_rng(2), "confounded")
+
+
+def test_the_hidden_shock_goes_with_the_first_exposure(source):
+    """The within-consumer regression of the outcome on the exposures moves in that channel, in others it does not."""
+    slopes = {None: [], "hidden_confounder": []}
+    columns = list(source.design.slope_columns[1:])
+    for seed in range(60):
+        for kind in slopes:
+            world = source.draw(np.random.default_rng(seed), kind)
+            noise = np.exp(world.parameters[: len(source.problem.strata)]).mean()
+            affine = source.design.affine_map(len(source.statistics.columns))
+            gram = affine.T @ world.statistics.gram() @ affine
+            inner = gram[:, 1:, 1:] - gram[:, 1:, :1] * gram[:, :1, 1:] / gram[:, :1, :1]
+            centred = inner.sum(axis=0)[:-1]
+            fitted = np.linalg.lstsq(centred[:, :-1], centred[:, -1], rcond=None)[0]
+            truth = world.coefficients[:, 1:].mean(axis=0)
+            slopes[kind].append((fitted[np.array(columns) - 1] - truth) / noise)
+    plain, hidden = (np.array(slopes[kind]) for kind in slopes)
+    moved = (hidden - plain).mean(axis=0)
+    assert moved[0] > 0.2
+    assert np.abs(moved[1:]).max() < 0.1
+
+
+def test_heavy_tails_are_heavier_at_the_same_variance(source):
+    squares = {None: [], "heavy_tails": []}
+    for seed in range(40):
+        for kind in squares:
+            world = source.draw(np.random.default_rng([5, seed]), kind)
+            total, square = outcome_moments(world)
+            within = square - total**2 / source.statistics.rows_count
+            squares[kind].append(within / np.exp(2 * world.parameters[0]))
+    plain, heavy = (np.concatenate(squares[kind]) for kind in squares)
+    assert np.median(heavy) < np.median(plain)
+    assert np.quantile(heavy, 0.999) / np.median(heavy) > 1.2 * np.quantile(plain, 0.999) / np.median(plain)
