@@ -49,7 +49,7 @@ def worlds() -> Any:
     panel = simulate_consumers(world, np.random.default_rng(SEED)).to_panel()
     config = HBMMMConfig(
         include_period_effects="none",
-        draws=500,
+        draws=250,
         effect_draws=400,
         robust_errors=False,
         inference="nuts",
@@ -104,7 +104,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=200)
-    parser.add_argument("--misspecified", type=int, default=50, help="replicates of each misspecification")
+    parser.add_argument("--misspecified", type=int, default=40, help="replicates of each misspecification")
     options = parser.parse_args()
     count = options.replicates
     jobs: list[tuple[int, str | None]] = [(number, None) for number in range(count)]
