@@ -76,6 +76,7 @@ class ConsumerWorld:
     exposures : (N, T, C) counts that were drawn
     slopes : (N, C) true b_ic (dollars of the first exposure; log points per sd in the log1p world)
     log_means : (N, T) mean of log1p GMV in the log1p world, else None
+    gmv_means : (N, T) expected gross dollars, given exposures, of a consumer who is present; None in the log1p world
     """
 
     config: ConsumerWorldConfig
@@ -87,6 +88,7 @@ class ConsumerWorld:
     exposures: np.ndarray
     slopes: np.ndarray
     log_means: np.ndarray | None
+    gmv_means: np.ndarray | None
 
     @cached_property
     def mart_frames(self) -> dict[str, pd.DataFrame]:
@@ -160,6 +162,7 @@ def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) ->
         exposures=exposures,
         slopes=slopes,
         log_means=log_means if config.outcome == "log1p" else None,
+        gmv_means=gmv_means if config.outcome == "money" else None,
     )
 
 

@@ -74,6 +74,20 @@ def test_truth_frames_agree_with_each_other(world: ConsumerWorld):
     assert (null == 0).all()
 
 
+def test_expected_gmv_is_what_purchases_average_to(world: ConsumerWorld):
+    """Panel rows end before the last activity of those who leave, which is no chance event: only stayers are exact."""
+    panel = world.to_panel()
+    who = pd.Index(world.consumer_ids).get_indexer(panel.consumer_ids)
+    stays = (world.consumers["first_period_away"].to_numpy() >= world.config.periods_count)[who]
+    rows = stays[panel.consumer_index]
+    when = panel.period_index + world.config.pre_periods_count
+    expected = (1 - world.config.returns_share) * world.gmv_means[who[panel.consumer_index], when]
+    error = (panel.gmv - expected)[rows]
+    assert abs(error.mean()) < 4 * error.std() / np.sqrt(rows.sum())
+    slope = np.cov(expected[rows], panel.gmv[rows])[0, 1] / expected[rows].var()
+    assert slope == pytest.approx(1.0, abs=0.05)
+
+
 def test_segments_of_section_5_1_respond_more(world: ConsumerWorld):
     segment = world.truth["segment"].query("estimand == 'slope' and exposure_distribution == 'panel_rows'")
     value = segment.set_index(["channel_id", "segment_name", "segment_value"])["value"]
