@@ -7,6 +7,8 @@ saturating in dollars, no fitted model's own likelihood.
 
 Sizes were chosen on one world of another seed (1) by the standard errors of the within-consumer regression: at 5,000
 consumers the relative error of a world's slope is 13 % (email) to 44 % (social), so 40 worlds average to 2 to 7 %.
+The largest true gap between two thirds of one characteristic is half a standard error at 1,500 consumers (same seed),
+so that three standard errors need some 60,000.
 """
 
 from __future__ import annotations
@@ -81,9 +83,9 @@ WORLD_KINDS = {
         WorldKind(
             "confounded_large",
             2,
-            5,
-            replace(_CONFOUNDED, consumers_count=20_000),
-            "the same with 20,000 consumers, where segments and markets can be told apart",
+            4,
+            replace(_CONFOUNDED, consumers_count=60_000),
+            "the same with 60,000 consumers, where segments and markets begin to be told apart",
         ),
         WorldKind(
             "feedback",
