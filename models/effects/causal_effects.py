@@ -126,16 +126,7 @@ def causal_effects(
         learners = {"propensity_learner": propensity_learner, "outcome_learner": outcome_learner}
 
         def lagged(channel_id=channel_id, features=features, learners=learners) -> ExposureScores:
-            treatment = exposed_rows(panel, channel_id, config.exposure_threshold)
-            nuisances = cross_fit(features, treatment, panel.gmv, fold, **learners)
-            return exposure_scores(
-                treatment,
-                panel.gmv,
-                panel.consumer_index,
-                nuisances,
-                trimming_threshold=config.trimming_threshold,
-                clipping_threshold=config.clipping_threshold,
-            )
+            return lagged_scores(panel, channel_id, features, fold, config, **learners)
 
         def within(c=c, present=present) -> ExposureScores:
             return _own_median_scores(panel, c, present, fold, config)
@@ -150,6 +141,29 @@ def causal_effects(
         work.add_dose(channel_id, panel.exposures[:, c], features, feature_names)
         work.add_segments(channel_id, distributions[0], segments or {})
     return work.result()
+
+
+def lagged_scores(
+    panel: ConsumerPanel,
+    channel_id: str,
+    features: np.ndarray,
+    fold: np.ndarray,
+    config: CausalConfig,
+    **learners: Any,
+) -> ExposureScores:
+    """Cross-fitted scores of one channel given features (R, K) that no later period enters; learners as in `cross_fit`.
+
+    Raises OverlapError where an arm is empty.
+    """
+    treatment = exposed_rows(panel, channel_id, config.exposure_threshold)
+    return exposure_scores(
+        treatment,
+        panel.gmv,
+        panel.consumer_index,
+        cross_fit(features, treatment, panel.gmv, fold, **learners),
+        trimming_threshold=config.trimming_threshold,
+        clipping_threshold=config.clipping_threshold,
+    )
 
 
 def _own_median_scores(

@@ -170,34 +170,69 @@ def period_groups(panel: ConsumerPanel, period_effects: str) -> np.ndarray:
 
 
 def within_effects(
-    panel: ConsumerPanel, *, interval_level: float = 0.95, period_effects: str = "period"
+    panel: ConsumerPanel,
+    *,
+    interval_level: float = 0.95,
+    period_effects: str = "period",
+    keep: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Channel effects by within-consumer regression, in the columns of the artefact `channel_effects`.
 
-    A channel whose exposure never changes within a consumer has rows with NaN and a reason.
+    keep: (R,) bool, the rows to use and to speak of (a market's, say); all by default. A channel whose exposure never
+    changes within a consumer has rows with NaN and a reason.
     """
-    columns, names = concave_columns(panel.exposures, panel.channel_ids)
-    columns = np.column_stack([columns, panel.covariates])
+    keep = np.ones(panel.rows_count, dtype=bool) if keep is None else keep
+    part = panel.rows_subset(keep)
+    columns, names = concave_columns(part["exposures"], panel.channel_ids)
+    columns = np.column_stack([columns, part["covariates"]])
     names = (*names, *panel.covariate_names)
-    groups = period_groups(panel, period_effects)
-    fit = fit_within(panel.gmv, columns, tuple(names), panel.consumer_index, groups)
+    groups = period_groups(panel, period_effects)[keep]
+    fit = fit_within(part["gmv"], columns, tuple(names), part["consumer_index"], groups)
+    size = 2 * len(panel.channel_ids)
+    return effects_of_coefficients(
+        part["exposures"],
+        panel.channel_ids,
+        panel.currency_code,
+        fit.coefficients[:size],
+        fit.covariance[:size, :size],
+        fit.is_estimated[: len(panel.channel_ids)],
+        method=METHOD,
+        interval_level=interval_level,
+        reason="exposure does not vary within consumers",
+    )
+
+
+def effects_of_coefficients(
+    exposures: np.ndarray,
+    channel_ids: np.ndarray,
+    money: str,
+    coefficients: np.ndarray,
+    covariance: np.ndarray,
+    is_estimated: np.ndarray,
+    *,
+    method: str,
+    interval_level: float,
+    reason: str,
+) -> pd.DataFrame:
+    """The estimands above from coefficients of `concave_columns`, (2C,), and their covariance (2C, 2C).
+
+    exposures: (R, C) of the rows to speak of. money: currency code.
+    is_estimated: (C,), False where a channel's rows are NaN for the `reason`.
+    """
     rows = []
-    for c, channel_id in enumerate(panel.channel_ids):
-        for estimand, distribution, unit, weights in _estimand_weights(panel, c, len(names)):
-            used = weights != 0
-            estimate, error = fit.combination(weights)
-            reason = None
-            if not fit.is_estimated[c] or not used.any():
-                estimate = error = np.nan
-                reason = "exposure does not vary within consumers"
+    for c, channel_id in enumerate(channel_ids):
+        for estimand, distribution, unit, weights in _estimand_weights(exposures, c, money):
+            is_known = bool(is_estimated[c] and (weights != 0).any())
+            estimate = float(weights @ coefficients) if is_known else np.nan
+            error = float(np.sqrt(max(weights @ covariance @ weights, 0.0))) if is_known else np.nan
             row = effect_row(
                 channel_id,
                 estimand,
                 distribution,
                 unit,
-                method=METHOD,
+                method=method,
                 interval_level=interval_level,
-                not_identified_reason=reason,
+                not_identified_reason=None if is_known else reason,
                 **normal_numbers(estimate, error, interval_level),
             )
             rows.append(row)
@@ -205,20 +240,19 @@ def within_effects(
 
 
 def _estimand_weights(
-    panel: ConsumerPanel, channel: int, width: int
+    exposures: np.ndarray, channel: int, money: str
 ) -> list[tuple[str, str, str, np.ndarray]]:
-    """(estimand, exposure_distribution, unit, weights on the coefficients) of one channel."""
-    x = panel.exposures[:, channel]
-    channels = len(panel.channel_ids)
+    """(estimand, exposure_distribution, unit, weights on the coefficients (2C,)) of one channel."""
+    x = exposures[:, channel]
+    channels = exposures.shape[1]
 
     def weights(d_x: np.ndarray, d_log: np.ndarray, by: np.ndarray) -> np.ndarray:
-        out = np.zeros(width)
+        out = np.zeros(2 * channels)
         if by.sum() > 0:
             out[[channel, channel + channels]] = np.average(d_x, weights=by), np.average(d_log, weights=by)
         return out
 
     one, ones = np.ones_like(x), np.log1p(x + 1) - np.log1p(x)
-    money = panel.currency_code
     return [
         ("slope", "panel_rows", f"{money} per exposure", weights(one, ones, one)),
         ("slope", "exposure_weighted", f"{money} per exposure", weights(one, ones, x)),

@@ -7,7 +7,7 @@ the exact truth of the same panel rows. Worlds are independent, so they run in s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -15,9 +15,9 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 
-from models.baselines.ols import pooled_ols_effects
-from models.effects.within import within_effects
-from models.panel import ConsumerPanel
+from models.evaluation.estimators import ESTIMATORS, Estimates
+from models.evaluation.oracle_effects import oracle_effects
+from models.evaluation.world_levels import market_scores, segment_pairs
 from models.simulate.consumer_config import ConsumerWorldConfig
 from models.simulate.consumers import simulate_consumers
 
@@ -25,44 +25,44 @@ KEYS = ["channel_id", "estimand", "exposure_distribution"]
 ESTIMATE_COLUMNS = ["mean", "standard_deviation", "interval_lower", "interval_upper"]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-Estimator = Callable[[ConsumerPanel, dict], pd.DataFrame]
+LEVELS = ("channel", "market", "segment")
 
 
-def _hbmmm(panel: ConsumerPanel, options: dict) -> pd.DataFrame:
-    from models.hbmmm.config import HBMMMConfig
-    from models.hbmmm.effects import compute_effects
-    from models.hbmmm.fit import fit_hbmmm
-    from models.hbmmm.statistics import SufficientStatistics
+def score_levels(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict]) -> dict[str, pd.DataFrame]:
+    """Estimates and truth of one world, by level.
 
-    fit = fit_hbmmm(SufficientStatistics.from_panel(panel), panel.characteristics, HBMMMConfig(**options))
-    return compute_effects(fit, panel).channel
+    methods: name of ESTIMATORS, or `oracle`, -> its keyword arguments (for hbmmm: fields of HBMMMConfig).
 
-
-ESTIMATORS: dict[str, Estimator] = {
-    "hbmmm": _hbmmm,
-    "within_consumer": lambda panel, options: within_effects(panel, **options),
-    "pooled_ols": lambda panel, options: pooled_ols_effects(panel, **options),
-    "pooled_ols_covariates": lambda panel, options: pooled_ols_effects(
-        panel, with_covariates=True, **options
-    ),
-}
-
-
-def score_world(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict]) -> pd.DataFrame:
-    """Estimates and truth of one world: method, KEYS, ESTIMATE_COLUMNS, r_hat, ess, truth, seed.
-
-    `methods` maps a name of ESTIMATORS to its keyword arguments (for hbmmm: fields of HBMMMConfig).
+    Returns
+    -------
+    channel : method, KEYS, ESTIMATE_COLUMNS, r_hat, ess, truth, seed, rows_count, gmv (net, of the panel's rows)
+    market, segment : as `market_scores` and `segment_pairs` have them, and seed
     """
     world = simulate_consumers(config, np.random.default_rng(seed))
     panel = world.to_panel()
     truth = world.truth["channel"]
     truth = truth[truth["unit"].str.startswith("USD")].set_index(KEYS)["value"]
+    found = {
+        name: Estimates(oracle_effects(world, panel, **options))
+        if name == "oracle"
+        else ESTIMATORS[name](panel, options)
+        for name, options in methods.items()
+    }
     parts = []
-    for method, options in methods.items():
-        effects = ESTIMATORS[method](panel, options)
-        kept = effects[[*KEYS, *ESTIMATE_COLUMNS, "r_hat", "ess"]].assign(method=method)
+    for method, estimates in found.items():
+        kept = estimates.channel[[*KEYS, *ESTIMATE_COLUMNS, "r_hat", "ess"]].assign(method=method)
         parts.append(kept.join(truth.rename("truth"), on=KEYS, how="inner"))
-    return pd.concat(parts, ignore_index=True).assign(seed=seed, rows_count=panel.rows_count)
+    channel = pd.concat(parts, ignore_index=True)
+    return {
+        "channel": channel.assign(seed=seed, rows_count=panel.rows_count, gmv=float(panel.gmv.sum())),
+        "market": market_scores(found, world.truth["market"]).assign(seed=seed),
+        "segment": segment_pairs(found, panel, world.truth["consumer"]).assign(seed=seed),
+    }
+
+
+def score_world(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict]) -> pd.DataFrame:
+    """The channel level of `score_levels`."""
+    return score_levels(config, seed, methods)["channel"]
 
 
 def score_worlds(
@@ -78,7 +78,7 @@ def score_worlds(
     if processes == 1:
         scores = [score_world(config, seed, methods) for _, config, seed in jobs]
     else:
-        with _one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        with one_thread_each(), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             scores = list(pool.map(score_world, *zip(*[(c, s, methods) for _, c, s in jobs], strict=True)))
     parts = [score.assign(world=name) for (name, _, _), score in zip(jobs, scores, strict=True)]
     return pd.concat(parts, ignore_index=True)
@@ -112,7 +112,7 @@ def recovery_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Workers read the number of threads when they import NumPy: set it for those started meanwhile."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
