@@ -20,7 +20,8 @@ INFERENCE ?= auto
 NAIVE ?= 500
 SIZES ?= 5000 50000 500000
 REPLICATES ?= 200
-.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc
+STUDY ?=
+.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-worlds study-null
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +61,12 @@ bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers, warm (SIZES="5000 5
 
 study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES)
+
+study-worlds: setup ## estimators on confounded worlds with known truth (STUDY="--worlds 2 --kinds feedback --inference nuts"); resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_worlds $(STUDY)
+
+study-null: setup ## false alarms on a channel without effect in 200 worlds (STUDY="--worlds 20"); resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_null $(STUDY)
 
 lock: ## write requirements.lock anew from pyproject.toml, for every Python from 3.11 to 3.13
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'uv>=0.9'

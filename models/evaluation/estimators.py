@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from models.effects.comparators import characteristics_ipw_effects, lagged_aipw_
 from models.effects.random_effects import random_effects
 from models.effects.within import within_effects
 from models.panel import ConsumerPanel
+
+if TYPE_CHECKING:
+    from models.hbmmm.fit import HBMMMFit
 
 BOOTSTRAP_SEED = 20261122
 
@@ -26,14 +30,14 @@ class Estimates:
     channel : one row per channel and estimand
     market, segment : the same with market_id, or segment_name and segment_value; None where it has no such rows
     members : (segment_name, segment_value) -> (N,) bool, which consumers of the panel the segment's rows are about
-    divergences_count : divergent transitions of its sampler, None where it has none
+    divergences_count : divergent transitions of its sampler, NaN where it has none
     """
 
     channel: pd.DataFrame
     market: pd.DataFrame | None = None
     segment: pd.DataFrame | None = None
     members: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    divergences_count: int | None = None
+    divergences_count: float = np.nan
 
 
 Estimator = Callable[[ConsumerPanel, dict], Estimates]
@@ -41,12 +45,20 @@ Estimator = Callable[[ConsumerPanel, dict], Estimates]
 
 def _hbmmm(panel: ConsumerPanel, options: dict) -> Estimates:
     from models.hbmmm.config import HBMMMConfig
-    from models.hbmmm.effects import compute_effects
     from models.hbmmm.fit import fit_hbmmm
-    from models.hbmmm.segments import population_groups
     from models.hbmmm.statistics import SufficientStatistics
 
-    fit = fit_hbmmm(SufficientStatistics.from_panel(panel), panel.characteristics, HBMMMConfig(**options))
+    config = HBMMMConfig(**options)
+    return estimates_of_fit(
+        fit_hbmmm(SufficientStatistics.from_panel(panel), panel.characteristics, config), panel
+    )
+
+
+def estimates_of_fit(fit: HBMMMFit, panel: ConsumerPanel) -> Estimates:
+    """Effects of an HBMMM fit on its own panel, by channel, market and segment."""
+    from models.hbmmm.effects import compute_effects
+    from models.hbmmm.segments import population_groups
+
     tables = compute_effects(fit, panel)
     groups = population_groups(fit, panel.characteristics)
     position = pd.Index(fit.consumer_ids).get_indexer(panel.consumer_ids)
@@ -55,7 +67,7 @@ def _hbmmm(panel: ConsumerPanel, options: dict) -> Estimates:
         for g, label in enumerate(groups.labels)
         if label["level"] == "segment"
     }
-    return Estimates(tables.channel, tables.market, tables.segment, members, fit.divergences_count)
+    return Estimates(tables.channel, tables.market, tables.segment, members, float(fit.divergences_count))
 
 
 def _within_consumer(panel: ConsumerPanel, options: dict) -> Estimates:

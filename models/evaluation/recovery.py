@@ -35,7 +35,8 @@ def score_levels(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict
 
     Returns
     -------
-    channel : method, KEYS, ESTIMATE_COLUMNS, r_hat, ess, truth, seed, rows_count, gmv (net, of the panel's rows)
+    channel : method, KEYS, ESTIMATE_COLUMNS, r_hat, ess, divergences_count, truth, seed, rows_count, gmv (net, of the
+        panel's rows)
     market, segment : as `market_scores` and `segment_pairs` have them, and seed
     """
     world = simulate_consumers(config, np.random.default_rng(seed))
@@ -50,7 +51,8 @@ def score_levels(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict
     }
     parts = []
     for method, estimates in found.items():
-        kept = estimates.channel[[*KEYS, *ESTIMATE_COLUMNS, "r_hat", "ess"]].assign(method=method)
+        kept = estimates.channel[[*KEYS, *ESTIMATE_COLUMNS, "r_hat", "ess"]]
+        kept = kept.assign(method=method, divergences_count=estimates.divergences_count)
         parts.append(kept.join(truth.rename("truth"), on=KEYS, how="inner"))
     channel = pd.concat(parts, ignore_index=True)
     return {

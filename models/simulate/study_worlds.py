@@ -5,10 +5,10 @@ latent wish to buy drives exposures as strongly as the simulator allows, a quart
 them unannounced, some join, purchases come back, 45 % of the months are without a purchase. Truth is additive and
 saturating in dollars, no fitted model's own likelihood.
 
-Sizes were chosen on one world of another seed (1) by the standard errors of the within-consumer regression: at 5,000
-consumers the relative error of a world's slope is 13 % (email) to 44 % (social), so 40 worlds average to 2 to 7 %.
-The largest true gap between two thirds of one characteristic is half a standard error at 1,500 consumers (same seed),
-so that three standard errors need some 60,000.
+Sizes were chosen by standard errors, not by errors: at 5,000 consumers the within-consumer regression's is 13 % (email)
+to 44 % (social) of a slope, the HBMMM's up to some 140 % of a contribution (social), so that 80 worlds average to 2 to
+5 % and to 16 %. The largest true gap between two thirds of one characteristic is half a standard error at 1,500
+consumers, so that three standard errors need some 60,000.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _SMALL = replace(
 WORLD_KINDS = {
     kind.name: kind
     for kind in (
-        WorldKind("confounded", 1, 40, _CONFOUNDED, "exposure follows a lasting wish to buy nobody records"),
+        WorldKind("confounded", 1, 80, _CONFOUNDED, "exposure follows a lasting wish to buy nobody records"),
         WorldKind(
             "confounded_large",
             2,
