@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 import time
 from typing import Any
 
@@ -72,6 +74,26 @@ def judge_worlds(
     return tables, runs
 
 
+def sampler_summary(fitted: pd.DataFrame) -> dict[str, float]:
+    """Worst R-hat and bulk ESS of the effects over all fits (NaN where none is a chain), and fits with divergences."""
+    return {
+        "r_hat_max": float(fitted["r_hat"].max()),
+        "ess_min": float(fitted["ess"].min()),
+        "worlds_with_divergences": int(fitted.groupby("seed")["divergences_count"].first().gt(0).sum()),
+    }
+
+
+def sampler_text(summary: dict[str, float]) -> str:
+    """That summary for people."""
+    if summary["ess_min"] != summary["ess_min"]:
+        return "no chains, so neither R-hat nor effective sizes"
+    r_hat = f"largest R-hat of an effect {summary['r_hat_max']:.3f}, " if summary["r_hat_max"] > 0 else ""
+    return (
+        f"{r_hat}smallest effective size {summary['ess_min']:.0f}, divergences in "
+        f"{summary['worlds_with_divergences']} fits"
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How the HBMMM is fitted, how many processes, where the page goes."""
     parser.add_argument(
@@ -84,6 +106,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", default="docs/studies", help="folder of the page, from the repository's root"
     )
+
+
+def make_command(target: str) -> str:
+    """What was typed to get here."""
+    return " ".join([f"make {target}", *([f'STUDY="{shlex.join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
 
 
 def hbmmm_options(arguments: argparse.Namespace) -> dict[str, Any]:

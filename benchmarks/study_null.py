@@ -9,7 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.judged import add_arguments, hbmmm_options, judge_worlds
+from benchmarks.judged import (
+    add_arguments,
+    hbmmm_options,
+    judge_worlds,
+    make_command,
+    sampler_summary,
+    sampler_text,
+)
 from benchmarks.machine import ROOT, provenance
 
 KIND, PRIMARY = "null_channel", "hbmmm"
@@ -41,9 +48,8 @@ def main() -> None:
     recovery = recovery[
         (recovery["estimand"] == "slope") & (recovery["exposure_distribution"] == "panel_rows")
     ]
-    fitted = scores[scores["method"] == PRIMARY]
     content = {
-        "command": "make study-null",
+        "command": make_command("study-null"),
         "provenance": provenance(),
         "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "seed": SEED,
@@ -52,9 +58,7 @@ def main() -> None:
         **run,
         "bound": FALSE_ALARM_BOUND,
         "passed": holds if complete else None,
-        "r_hat_max": float(fitted["r_hat"].max()),
-        "ess_min": float(fitted["ess"].min()),
-        "worlds_with_divergences": int(fitted.groupby("seed")["divergences_count"].first().gt(0).sum()),
+        "sampler": sampler_summary(scores[scores["method"] == PRIMARY]),
         "alarms": alarms.to_dict("records"),
         "other_channels": recovery.to_dict("records"),
     }
@@ -109,9 +113,8 @@ def page(content: dict[str, Any], alarms: pd.DataFrame, recovery: pd.DataFrame) 
         )
     lines += [
         "",
-        f"HBMMM: {json.dumps(content['hbmmm_options'])}; largest R-hat {content['r_hat_max']:.3f}, smallest bulk ESS "
-        f"{content['ess_min']:.0f}, {content['worlds_with_divergences']} fits with divergences, "
-        f"{len(content['errors'])} that ended in an error.",
+        f"HBMMM: `{json.dumps(content['hbmmm_options'])}`; {sampler_text(content['sampler'])}; "
+        f"{len(content['errors'])} worlds ended in an error.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.judged import add_arguments, hbmmm_options, judge_worlds
+from benchmarks.judged import (
+    add_arguments,
+    hbmmm_options,
+    judge_worlds,
+    make_command,
+    sampler_summary,
+    sampler_text,
+)
 from benchmarks.machine import ROOT, provenance
 
 PRIMARY = "hbmmm"
@@ -71,8 +78,7 @@ def main() -> None:
     found = {kind: verdicts(kind, table, markets, orders) for kind in JUDGED if kind in runs}
     fitted = tables["channel"][tables["channel"]["method"] == PRIMARY]
     content = {
-        "command": "make study-worlds",
-        "arguments": {"kinds": arguments.kinds, "worlds": arguments.worlds, "processes": arguments.processes},
+        "command": make_command("study-worlds"),
         "provenance": provenance(),
         "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "seed": SEED,
@@ -80,14 +86,7 @@ def main() -> None:
         "planned": planned,
         "runs": runs,
         "hbmmm_options": options,
-        "sampler": {
-            kind: {
-                "r_hat_max": float(part["r_hat"].max()),
-                "ess_min": float(part["ess"].min()),
-                "worlds_with_divergences": int(part.groupby("seed")["divergences_count"].first().gt(0).sum()),
-            }
-            for kind, part in fitted.groupby("world")
-        },
+        "sampler": {kind: sampler_summary(part) for kind, part in fitted.groupby("world")},
         "verdicts": {kind: [v.as_dict() for v in values] for kind, values in found.items()},
         "effects": table.to_dict("records"),
         "markets": markets.to_dict("records"),
@@ -152,7 +151,7 @@ def page(content: dict[str, Any], table: pd.DataFrame, markets: pd.DataFrame, or
 
 
 def _kind_heading(kind: Any, run: dict[str, Any], content: dict[str, Any]) -> list[str]:
-    config, sampler = kind.config, content["sampler"].get(kind.name, {})
+    config = kind.config
     months = config.periods_count - config.pre_periods_count
     lines = [
         f"## {kind.name}",
@@ -162,12 +161,8 @@ def _kind_heading(kind: Any, run: dict[str, Any], content: dict[str, Any]) -> li
         f"{run['cpu_seconds_mean']:.0f} CPU seconds a world.",
         "",
     ]
-    if sampler:
-        lines += [
-            f"HBMMM: largest R-hat of an effect {sampler['r_hat_max']:.3f}, smallest bulk ESS "
-            f"{sampler['ess_min']:.0f}, divergences in {sampler['worlds_with_divergences']} fits.",
-            "",
-        ]
+    if kind.name in content["sampler"]:
+        lines += [f"HBMMM: {sampler_text(content['sampler'][kind.name])}.", ""]
     if run["errors"]:
         lines += ["Ended in an error: " + "; ".join(f"{k}: {v}" for k, v in run["errors"].items()), ""]
     return lines
