@@ -8,16 +8,19 @@ of rows. Nuisance functions (propensity, outcome regressions, weights) are held 
 them adds is not in the interval. For AIPW that is of second order; for weighting by an estimated propensity the
 interval of the ATE is if anything too wide (Lunceford and Davidian 2004, section 3).
 
-The interval is the percentile one.
+The interval is the percentile one. `bootstrap_clusters` also asks how far periods that all consumers share add to
+the error, and stretches the interval about the estimate where they do (`two_way`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.stats import t as student
+
+from models.effects.two_way import TwoWayError, influence_values, two_way_error
 
 CONSUMERS_MINIMUM = 20  # fewer clusters cannot carry a percentile interval
 CELLS_AT_ONCE = 4_000_000  # of the (draws, consumers) counts held in memory
@@ -27,7 +30,10 @@ CELLS_AT_ONCE = 4_000_000  # of the (draws, consumers) counts held in memory
 class BootstrapEstimate:
     """An estimate and what resampling consumers says of it; NaN where it cannot be computed.
 
-    standard_error is the standard deviation over draws; consumers_count the number that were resampled.
+    standard_error is the standard deviation over draws, times error_ratio: the error with periods in common over that
+    without (NaN where that was not asked; 1: they add nothing). The interval is stretched by it and by Student's
+    quantile of degrees_of_freedom over the normal one. periods_effective counts the periods that carry the estimate;
+    consumers_count is the number that were resampled.
     """
 
     estimate: float
@@ -37,16 +43,33 @@ class BootstrapEstimate:
     interval_level: float
     draws_count: int
     consumers_count: int
+    error_ratio: float = np.nan
+    degrees_of_freedom: float = np.inf
+    periods_effective: float = np.nan
+
+    @classmethod
+    def from_error(
+        cls, estimate: float, error: TwoWayError, *, consumers_count: int, interval_level: float
+    ) -> BootstrapEstimate:
+        """Without resampling (draws_count 0): Student's interval of a two-way error; NaN under CONSUMERS_MINIMUM."""
+        missing = consumers_count < CONSUMERS_MINIMUM
+        deviation = np.nan if missing else float(np.sqrt(error.variance))
+        reach = float(student.ppf(0.5 + interval_level / 2, error.degrees_of_freedom)) * deviation
+        ends = (estimate - reach, estimate + reach)
+        periods = (error.error_ratio, error.degrees_of_freedom, error.periods_effective)
+        return cls(estimate, deviation, *ends, interval_level, 0, consumers_count, *periods)
 
     def numbers(self) -> dict[str, float]:
         """The numbers of an effect row."""
         known = self.standard_error > 0
+        t_value = self.estimate / self.standard_error if known else np.nan
         return {
             "mean": self.estimate,
             "standard_deviation": self.standard_error,
             "interval_lower": self.interval_lower,
             "interval_upper": self.interval_upper,
-            "probability_positive": float(ndtr(self.estimate / self.standard_error)) if known else np.nan,
+            "probability_positive": float(student.cdf(t_value, self.degrees_of_freedom)),
+            "error_ratio": self.error_ratio,
         }
 
 
@@ -99,6 +122,38 @@ def bootstrap_consumers(
         return BootstrapEstimate(estimate, *missing)
     lower, upper = np.quantile(values, [(1 - interval_level) / 2, (1 + interval_level) / 2])
     return BootstrapEstimate(estimate, float(values.std(ddof=1)), float(lower), float(upper), *missing[3:])
+
+
+def bootstrap_clusters(
+    terms: np.ndarray,
+    consumer_index: np.ndarray,
+    period_index: np.ndarray | None,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    rng: np.random.Generator,
+    *,
+    draws_count: int = 1_000,
+    interval_level: float = 0.95,
+) -> BootstrapEstimate:
+    """`bootstrap_consumers` of (R, S) row terms, stretched to the two-way error of consumers and periods.
+
+    Without period_index nothing is stretched.
+    """
+    sums = consumer_sums(terms, consumer_index)
+    found = bootstrap_consumers(sums, statistic, rng, draws_count=draws_count, interval_level=interval_level)
+    if period_index is None or not np.isfinite(found.standard_error):
+        return found
+    error = two_way_error(influence_values(terms, statistic), consumer_index, period_index)
+    level = 0.5 + interval_level / 2
+    by = error.error_ratio * float(student.ppf(level, error.degrees_of_freedom) / student.ppf(level, np.inf))
+    return replace(
+        found,
+        standard_error=found.standard_error * error.error_ratio,
+        interval_lower=found.estimate + by * (found.interval_lower - found.estimate),
+        interval_upper=found.estimate + by * (found.interval_upper - found.estimate),
+        error_ratio=error.error_ratio,
+        degrees_of_freedom=error.degrees_of_freedom,
+        periods_effective=error.periods_effective,
+    )
 
 
 def ratio_difference(totals: np.ndarray) -> np.ndarray:

@@ -8,18 +8,17 @@ consumer's own level, in July's row, would predict August's.)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from models.effects.fold_regressions import fold_logistic, fold_ridge
+from models.effects.rows_design import RowsDesign
 from models.errors import OverlapError
-
-RIDGE_PENALTY = 1.0  # on standardised columns, in rows: a prior worth one row
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +28,6 @@ class Nuisances:
     propensity_raw: np.ndarray
     outcome_unexposed: np.ndarray
     outcome_exposed: np.ndarray
-
-
-def default_propensity_learner() -> Any:
-    """Logistic regression with a normal prior of sd 1 on standardised columns, as `fit_propensity` has it."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=200))
-
-
-def default_outcome_learner() -> Any:
-    """Ridge regression on standardised columns: means of skewed amounts need no normality, only linearity."""
-    return make_pipeline(StandardScaler(), Ridge(alpha=RIDGE_PENALTY))
 
 
 def consumer_folds(consumer_index: np.ndarray, folds_count: int, rng: np.random.Generator) -> np.ndarray:
@@ -62,6 +51,7 @@ def cross_fit(
     outcome: np.ndarray,
     fold: np.ndarray,
     *,
+    columns: np.ndarray | None = None,
     propensity_learner: Any | None = None,
     outcome_learner: Any | None = None,
 ) -> Nuisances:
@@ -70,27 +60,55 @@ def cross_fit(
     Parameters
     ----------
     features : (R, K), nothing that happens after the treatment; treatment : (R,) bool; outcome : (R,) money
+    columns : positions of the features to use, all by default
     fold : (R,) from `consumer_folds`
-    propensity_learner, outcome_learner : scikit-learn style (fit, predict_proba; fit, predict), cloned per fold
+    propensity_learner, outcome_learner : scikit-learn style (fit, predict_proba; fit, predict), cloned per fold. By
+        default logistic regression with a normal prior of sd 1 on standardised columns (as `fit_propensity` has it)
+        and ridge regression (means of skewed amounts need no normality, only linearity), see `fold_regressions`
 
     Raises
     ------
     OverlapError : the rows outside a fold lack one of the arms.
     """
-    classifier = propensity_learner or default_propensity_learner()
-    regressor = outcome_learner or default_outcome_learner()
-    propensity, unexposed, exposed = (np.empty(len(outcome)) for _ in range(3))
-    for k in np.unique(fold):
-        held, train = fold == k, fold != k
-        arms = [train & ~treatment, train & treatment]
-        if not all(arm.any() for arm in arms):
+    fold = np.unique(fold, return_inverse=True)[1]
+    for k in range(int(fold.max()) + 1):
+        exposed, count = treatment[fold != k].sum(), (fold != k).sum()
+        if exposed in (0, count):
             raise OverlapError(
-                f"Outside fold {k} there are {arms[1].sum()} exposed and {arms[0].sum()} unexposed rows; both arms "
+                f"Outside fold {k} there are {exposed} exposed and {count - exposed} unexposed rows; both arms "
                 "are needed to learn from. Use fewer folds, or leave the channel out."
             )
-        propensity[held] = (
-            clone(classifier).fit(features[train], treatment[train]).predict_proba(features[held])[:, 1]
-        )
-        for arm, out in zip(arms, (unexposed, exposed), strict=True):
-            out[held] = clone(regressor).fit(features[arm], outcome[arm]).predict(features[held])
-    return Nuisances(propensity, unexposed, exposed)
+    columns = np.arange(features.shape[1]) if columns is None else columns
+    design = RowsDesign.of(features, columns)
+    if propensity_learner is None:
+        propensity = expit(_held_out(design, fold, fold_logistic(design, treatment, fold)))
+    else:
+        propensity = np.empty(len(outcome))
+        for train, held in _splits(fold):
+            fitted = clone(propensity_learner).fit(features[train][:, columns], treatment[train])
+            propensity[held] = fitted.predict_proba(features[held][:, columns])[:, 1]
+    arms = []
+    for arm in (~treatment, treatment):
+        if outcome_learner is None:
+            arms.append(_held_out(design, fold, fold_ridge(design, outcome, fold, arm)))
+            continue
+        predicted = np.empty(len(outcome))
+        for train, held in _splits(fold):
+            rows = train & arm
+            fitted = clone(outcome_learner).fit(features[rows][:, columns], outcome[rows])
+            predicted[held] = fitted.predict(features[held][:, columns])
+        arms.append(predicted)
+    return Nuisances(propensity, *arms)
+
+
+def _splits(fold: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for k in range(int(fold.max()) + 1):
+        yield fold != k, fold == k
+
+
+def _held_out(design: RowsDesign, fold: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """(R,) linear predictions of each row by the (F, K + 1) coefficients of its own fold."""
+    out = np.empty(len(fold))
+    for at, part in design.chunks():
+        out[at] = np.einsum("rk,rk->r", part, coefficients[fold[at]])
+    return out

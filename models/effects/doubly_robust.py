@@ -19,14 +19,13 @@ history could not clear a strongly targeted null channel in 6 of 6 trials. It is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.effects.consumer_bootstrap import (
     BootstrapEstimate,
-    bootstrap_consumers,
-    consumer_sums,
+    bootstrap_clusters,
     ratio_difference,
 )
 from models.effects.cross_fitting import Nuisances
@@ -34,6 +33,18 @@ from models.errors import OverlapError
 
 ESTIMATORS = ("naive", "ipw", "aipw")
 ESTIMANDS = ("ate_exposed", "att_exposed")
+
+
+@dataclass(frozen=True, eq=False)
+class FittingInfluence:
+    """What rows add to the sum of AIPW scores through nuisances that were estimated from them; (M,) each.
+
+    M are all rows that anything was fitted on, those that trimming left out as well.
+    """
+
+    values: np.ndarray
+    consumer_index: np.ndarray
+    period_index: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +57,9 @@ class ExposureScores:
     propensity : (R,) in [clipping_threshold, 1 - clipping_threshold]; propensity_raw : (R,) before
     outcome_unexposed, outcome_exposed : (R,) g0, g1
     trimmed_share : share of rows left out because nobody comparable is in the other arm
+    rows : (R,) positions of the rows among those that scores were made for
+    period_index : (R,), or None where periods are not to count as clusters
+    fitting : influence of estimating the nuisances on the sum of AIPW scores, None where it is of second order
     """
 
     treatment: np.ndarray
@@ -56,6 +70,13 @@ class ExposureScores:
     outcome_unexposed: np.ndarray
     outcome_exposed: np.ndarray
     trimmed_share: float
+    rows: np.ndarray
+    period_index: np.ndarray | None = None
+    fitting: FittingInfluence | None = None
+
+    def with_fitting(self, fitting: FittingInfluence) -> ExposureScores:
+        """The same scores, whose errors include that of fitting."""
+        return replace(self, fitting=fitting)
 
     @property
     def aipw(self) -> np.ndarray:
@@ -75,6 +96,7 @@ def exposure_scores(
     consumer_index: np.ndarray,
     nuisances: Nuisances,
     *,
+    period_index: np.ndarray | None = None,
     trimming_threshold: float = 0.02,
     clipping_threshold: float = 0.01,
 ) -> ExposureScores:
@@ -110,6 +132,8 @@ def exposure_scores(
         outcome_unexposed=nuisances.outcome_unexposed[kept],
         outcome_exposed=nuisances.outcome_exposed[kept],
         trimmed_share=float(1 - kept.mean()),
+        rows=np.flatnonzero(kept),
+        period_index=None if period_index is None else period_index[kept],
     )
 
 
@@ -146,8 +170,27 @@ def estimate_effect(
     draws_count: int = 1_000,
     interval_level: float = 0.95,
 ) -> BootstrapEstimate:
-    """One estimate with its interval over resampled consumers, in money per exposed consumer-period."""
-    sums = consumer_sums(estimator_terms(scores, estimator, estimand), scores.consumer_index)
-    return bootstrap_consumers(
-        sums, ratio_difference, rng, draws_count=draws_count, interval_level=interval_level
+    """One estimate with its interval over resampled consumers, in money per exposed consumer-period.
+
+    Where the scores have periods, the interval is stretched to the two-way error if that is wider.
+    """
+    terms, consumer, period = (
+        estimator_terms(scores, estimator, estimand),
+        scores.consumer_index,
+        scores.period_index,
+    )
+    if scores.fitting is not None and (estimator, estimand) == ("aipw", "ate_exposed"):
+        fitting = scores.fitting
+        extra = np.column_stack([fitting.values, *(0 * fitting.values for _ in range(3))])
+        terms = np.concatenate([terms, extra])
+        consumer = np.append(consumer, fitting.consumer_index)
+        period = None if period is None else np.append(period, fitting.period_index)
+    return bootstrap_clusters(
+        terms,
+        consumer,
+        period,
+        ratio_difference,
+        rng,
+        draws_count=draws_count,
+        interval_level=interval_level,
     )

@@ -15,12 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
-from scipy.linalg import qr
 from scipy.optimize import minimize_scalar
-from scipy.special import gammaln, xlogy
 
-from models.effects.consumer_bootstrap import BootstrapEstimate, bootstrap_consumers, consumer_sums
+from models.effects.consumer_bootstrap import BootstrapEstimate, bootstrap_clusters
+from models.effects.count_regression import CountMeans, clustered_errors, fit_count_means, log_probability
+from models.effects.rows_design import RowsDesign
 from models.effects.within import COLLINEARITY_TOLERANCE
 from models.errors import ConvergenceError, OverlapError
 
@@ -62,14 +61,16 @@ def fit_count_exposure(
     feature_names: tuple[str, ...],
     consumer_index: np.ndarray,
     *,
+    columns: np.ndarray | None = None,
     family: str = "auto",
     truncation_share: float = 0.01,
 ) -> CountExposureFit:
-    """Count regression of doses on the past, by maximum likelihood (statsmodels' GLM), and stabilised weights.
+    """Count regression of doses on the past, by maximum likelihood, and stabilised weights.
 
     Parameters
     ----------
-    features : (R, K), known before the dose; doses : (R,) counts; consumer_index : (R,) clusters
+    features : (R, *), known before the dose; doses : (R,) counts; consumer_index : (R,) clusters
+    columns : (K,) positions of the features to use, all by default; feature_names : theirs
     family : 'auto' takes the negative binomial where a likelihood-ratio test at 5 % finds overdispersion
     truncation_share : weights beyond this quantile on either side are set to it; 0 for none
 
@@ -94,42 +95,31 @@ def fit_count_exposure(
         raise OverlapError(
             "Exposures are 0 or 1 only, which no count model describes; use the methods for exposed or not."
         )
-    spread = features.std(axis=0)
-    standardised = (features - features.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
-    kept = _independent_columns(standardised)
-    design = np.column_stack([np.ones(len(doses)), standardised[:, kept]])
-    groups = np.unique(consumer_index, return_inverse=True)[1]
-    means, errors, coefficients, alpha = _fit(design, doses, family, groups)
-    marginal, _, _, marginal_alpha = _fit(np.ones((len(doses), 1)), doses, family, groups)
-    raw = np.exp(log_probability(doses, marginal, marginal_alpha) - log_probability(doses, means, alpha))
+    columns = np.arange(features.shape[1]) if columns is None else columns
+    design = RowsDesign.of(features, columns)
+    kept = design.independent_columns(COLLINEARITY_TOLERANCE)
+    design = design if kept.all() else design.chosen(kept)
+    fit = _fit(design, doses, family)
+    marginal = _fit(RowsDesign.of(features, columns[:0]), doses, family)
+    raw = np.exp(
+        log_probability(doses, marginal.means, marginal.dispersion)
+        - log_probability(doses, fit.means, fit.dispersion)
+    )
     ends = np.quantile(raw, [truncation_share, 1 - truncation_share])
     place = np.append(True, kept)
     full = [np.zeros(len(place)) for _ in range(2)]
-    full[0][place], full[1][place] = coefficients, errors
+    full[0][place] = fit.coefficients
+    full[1][place] = clustered_errors(design, doses, fit, consumer_index)
     return CountExposureFit(
-        family="negative_binomial" if alpha > 0 else "poisson",
-        dispersion=alpha,
+        family="negative_binomial" if fit.dispersion > 0 else "poisson",
+        dispersion=fit.dispersion,
         feature_names=("intercept", *feature_names),
         coefficients=full[0],
         standard_errors=full[1],
         doses=doses,
-        means=means,
+        means=fit.means,
         weights_raw=raw,
         weights=raw.clip(*ends),
-    )
-
-
-def log_probability(counts: np.ndarray, means: np.ndarray, dispersion: float) -> np.ndarray:
-    """(R,) log probability of counts: Poisson at dispersion 0, else negative binomial with that alpha."""
-    if dispersion == 0:
-        return xlogy(counts, means) - means - gammaln(counts + 1)
-    size = 1 / dispersion
-    return (
-        gammaln(counts + size)
-        - gammaln(size)
-        - gammaln(counts + 1)
-        - size * np.log1p(dispersion * means)
-        + xlogy(counts, dispersion * means / (1 + dispersion * means))
     )
 
 
@@ -139,14 +129,18 @@ def weighted_dose_slope(
     consumer_index: np.ndarray,
     rng: np.random.Generator,
     *,
+    period_index: np.ndarray | None = None,
     draws_count: int = 1_000,
     interval_level: float = 0.95,
 ) -> BootstrapEstimate:
-    """Slope b of E[Y(x)] = a + b x by weighted least squares, money per exposure; consumers are resampled."""
+    """Slope b of E[Y(x)] = a + b x by weighted least squares, money per exposure; consumers are resampled.
+
+    Where period_index is given, the interval is stretched to the two-way error if that is wider.
+    """
     w, x = fit.weights, fit.doses
     terms = np.column_stack([w, w * x, w * x**2, w * outcome, w * x * outcome])
-    sums = consumer_sums(terms, consumer_index)
-    return bootstrap_consumers(sums, _slope, rng, draws_count=draws_count, interval_level=interval_level)
+    settings = {"draws_count": draws_count, "interval_level": interval_level}
+    return bootstrap_clusters(terms, consumer_index, period_index, _slope, rng, **settings)
 
 
 def dose_balance(fit: CountExposureFit) -> tuple[float, float]:
@@ -164,57 +158,31 @@ def dose_balance(fit: CountExposureFit) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _independent_columns(columns: np.ndarray) -> np.ndarray:
-    """(K,) bool: of collinear columns the first stays."""
-    size = np.sqrt((columns**2).sum(axis=0))
-    varies = np.flatnonzero(size > 1e-6)  # a standardised column has sqrt(R)
-    triangle = qr(columns[:, varies] / size[varies], mode="r")[0][: len(varies)]
-    kept = np.zeros(columns.shape[1], dtype=bool)
-    kept[varies[: len(triangle)]] = np.abs(np.diag(triangle)) > COLLINEARITY_TOLERANCE
-    return kept
-
-
 def _slope(totals: np.ndarray) -> np.ndarray:
     w, wx, wxx, wy, wxy = totals.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return (w * wxy - wx * wy) / (w * wxx - wx**2)
 
 
-def _fit(
-    design: np.ndarray, doses: np.ndarray, family: str, groups: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """(means, clustered standard errors, coefficients, alpha); alpha and coefficients in turn until alpha settles."""
-    result, alpha = _glm(design, doses, 0.0, groups, None), 0.0
-    if family != "poisson":
-        poisson = log_probability(doses, result.mu, 0.0).sum()
-        alternative, candidate = result, 0.0
-        for _ in range(DISPERSION_ROUNDS):
-            before, candidate = candidate, _best_dispersion(doses, alternative.mu)
-            alternative = _glm(design, doses, candidate, groups, alternative.params)
-            if abs(candidate - before) <= DISPERSION_TOLERANCE * max(candidate, 0.01):
-                break
-        else:
-            raise ConvergenceError(
-                f"The dispersion of exposures still moved ({before:.3g} to {candidate:.3g}) after "
-                f"{DISPERSION_ROUNDS} rounds. Use family='poisson', or fewer columns."
-            )
-        gain = 2 * (log_probability(doses, alternative.mu, candidate).sum() - poisson)
-        if family == "negative_binomial" or gain > OVERDISPERSION_CUTOFF:
-            result, alpha = alternative, candidate
-    return result.mu, result.bse, result.params, alpha
-
-
-def _glm(design: np.ndarray, doses: np.ndarray, alpha: float, groups: np.ndarray, start: np.ndarray | None):
-    family = sm.families.Poisson() if alpha == 0 else sm.families.NegativeBinomial(alpha=alpha)
-    result = sm.GLM(doses, design, family=family).fit(
-        start_params=start, cov_type="cluster", cov_kwds={"groups": groups}
-    )
-    if not result.converged or not np.isfinite(result.params).all():
+def _fit(design: RowsDesign, doses: np.ndarray, family: str) -> CountMeans:
+    """Coefficients and dispersion in turn until the dispersion settles; Poisson where that does as well."""
+    poisson = fit_count_means(design, doses, 0.0)
+    if family == "poisson":
+        return poisson
+    alternative = poisson
+    for _ in range(DISPERSION_ROUNDS):
+        before, candidate = alternative.dispersion, _best_dispersion(doses, alternative.means)
+        alternative = fit_count_means(design, doses, candidate, alternative.coefficients)
+        if abs(candidate - before) <= DISPERSION_TOLERANCE * max(candidate, 0.01):
+            break
+    else:
         raise ConvergenceError(
-            f"The count regression of {len(doses)} rows on {design.shape[1]} columns did not converge. A column that "
-            "separates zero from other doses does that; leave it out."
+            f"The dispersion of exposures still moved ({before:.3g} to {candidate:.3g}) after "
+            f"{DISPERSION_ROUNDS} rounds. Use family='poisson', or fewer columns."
         )
-    return result
+    values = [log_probability(doses, fit.means, fit.dispersion).sum() for fit in (alternative, poisson)]
+    overdispersed = 2 * (values[0] - values[1]) > OVERDISPERSION_CUTOFF
+    return alternative if family == "negative_binomial" or overdispersed else poisson
 
 
 def _best_dispersion(doses: np.ndarray, means: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """Logistic regression with a normal prior, and its Laplace posterior: lambda of the propensity, with intervals.
 
-    d_r ~ Bernoulli(e_r),  logit e_r = offset_r + intercept + lambda' z_r,  lambda_k ~ Normal(0, prior_sd^2)
+    d_r ~ Bernoulli(e_r),  logit e_r = intercept + lambda' z_r,  lambda_k ~ Normal(0, prior_sd^2)
 
 (Ni et al. 2023, section 3.3: logit e(W_i) = lambda' W_i, and Table 2. The paper names no prior; the prior here
 is on standardised columns z, the intercept's is flat.) The posterior is taken as normal around its mode with the
@@ -130,26 +130,23 @@ def fit_logistic_posterior(
     )
 
 
-def penalised_logistic(
-    design: np.ndarray, treatment: np.ndarray, precision: np.ndarray, offset: np.ndarray | None = None
-) -> np.ndarray:
-    """Mode (K,) of sum_r log Bernoulli(d_r; expit(offset_r + x_r' b)) - sum_k precision_k b_k^2 / 2, by Newton.
+def penalised_logistic(design: np.ndarray, treatment: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Mode (K,) of sum_r log Bernoulli(d_r; expit(x_r' b)) - sum_k precision_k b_k^2 / 2, by Newton.
 
     Raises
     ------
     ConvergenceError : no step improved the objective although the gradient is not zero.
     """
-    offset = np.zeros(len(design)) if offset is None else offset
     target = treatment.astype(float)
 
     def objective(b: np.ndarray) -> float:
-        linear = offset + design @ b
+        linear = design @ b
         return float(target @ linear - np.logaddexp(0.0, linear).sum() - 0.5 * precision @ b**2)
 
     b = np.zeros(design.shape[1])
     value = objective(b)
     for _ in range(NEWTON_ROUNDS):
-        probability = expit(offset + design @ b)
+        probability = expit(design @ b)
         gradient = design.T @ (target - probability) - precision * b
         step = cho_solve(cho_factor(_hessian(design, probability, precision)), gradient)
         decrement = 0.5 * float(gradient @ step)

@@ -15,11 +15,21 @@ import pandas as pd
 from models.effect_rows import effect_row
 from models.effects.consumer_bootstrap import (
     CONSUMERS_MINIMUM,
-    bootstrap_consumers,
-    consumer_sums,
+    bootstrap_clusters,
     ratio_difference,
 )
 from models.effects.doubly_robust import ExposureScores, estimator_terms
+from models.panel import SPEND_STRATUM_NAME, ConsumerPanel
+
+
+def categorical_segments(panel: ConsumerPanel) -> dict[str, np.ndarray]:
+    """Segments of the categorical characteristics ("missing" where one is) and of pre-period spend: name -> (N,)."""
+    segments = {SPEND_STRATUM_NAME: panel.spend_stratum}
+    for name, kind in panel.characteristic_kinds.items():
+        if kind == "categorical":
+            column = panel.characteristics[name]
+            segments[name] = column.where(column.notna(), "missing").astype(str).to_numpy(dtype=object)
+    return segments
 
 
 def segment_effects(
@@ -46,17 +56,19 @@ def segment_effects(
     resamples both). Segments under CONSUMERS_MINIMUM consumers have NaN and a reason.
     """
     terms = estimator_terms(scores, "aipw", "ate_exposed")
-    sums = consumer_sums(terms, scores.consumer_index)
-    label = np.asarray(segments, dtype=object)[np.unique(scores.consumer_index)]
+    consumer, period = scores.consumer_index, scores.period_index
+    by_row = np.asarray(segments, dtype=object)[consumer]
     settings = {"draws_count": draws_count, "interval_level": interval_level}
     rows = []
-    for value in sorted(set(label.tolist())):
-        inside = label == value
-        found = bootstrap_consumers(sums[inside], ratio_difference, rng, **settings)
-        contrast = np.column_stack([sums[:, :2] * inside[:, None], sums[:, :2] * ~inside[:, None]])
-        against = bootstrap_consumers(contrast, ratio_difference, rng, **settings)
-        few = inside.sum() < CONSUMERS_MINIMUM
-        reason = f"{inside.sum()} consumers, at least {CONSUMERS_MINIMUM} are needed" if few else None
+    for value in sorted(set(by_row.tolist())):
+        own = by_row == value
+        own_period = None if period is None else period[own]
+        found = bootstrap_clusters(terms[own], consumer[own], own_period, ratio_difference, rng, **settings)
+        contrast = np.column_stack([terms[:, :2] * own[:, None], terms[:, :2] * ~own[:, None]])
+        against = bootstrap_clusters(contrast, consumer, period, ratio_difference, rng, **settings)
+        count = found.consumers_count
+        few = count < CONSUMERS_MINIMUM
+        reason = f"{count} consumers, at least {CONSUMERS_MINIMUM} are needed" if few else None
         numbers = {} if few else found.numbers()
         row = effect_row(
             channel_id,
@@ -69,7 +81,7 @@ def segment_effects(
             **numbers,
         )
         row |= {"segment_name": segment_name, "segment_value": value}
-        row |= {"consumers_count": int(inside.sum()), "rows_count": int(sums[inside, 1].sum())}
+        row |= {"consumers_count": count, "rows_count": int(own.sum())}
         row |= {"difference_from_others": np.nan if few else against.estimate}
         row |= {"difference_lower": np.nan if few else against.interval_lower}
         row |= {"difference_upper": np.nan if few else against.interval_upper}

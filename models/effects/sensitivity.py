@@ -15,7 +15,7 @@ given: where clustering widens the error by a factor k, f shrinks by k, and the 
 whose evidence is k times weaker. For k > 1 that is smaller than the exact RV, hence on the safe side, and no
 longer the confounder that exactly removes the estimate; for k < 1 it flatters. Say which t was used.
 
-AIPW effects (Chernozhukov, Cinelli, Newey, Sharma and Syrgkanis 2022, *Long story short*): the same
+Effects of weighting and AIPW (Chernozhukov, Cinelli, Newey, Sharma and Syrgkanis 2022, *Long story short*): the same
 formulas with s^2 = E[(Y - g)^2] E[alpha^2], alpha the weight a row's residual gets in the score. There the bias
 is a bound, r2_outcome the share of residual outcome variance, and r2_treatment the share of alpha's variance,
 which Z would account for.
@@ -30,6 +30,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from models.effects.doubly_robust import ESTIMANDS, ExposureScores
+from models.effects.exposure_counts import CountExposureFit
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +151,31 @@ def score_bias_scale(scores: ExposureScores, estimand: str) -> float:
     return float(np.sqrt(np.mean(residual**2) * (debiased if debiased > 0 else plain)))
 
 
-def score_robustness(
-    scores: ExposureScores, estimand: str, estimate: float, interval_lower: float, interval_upper: float
+def dose_bias_scale(fit: CountExposureFit, outcome: np.ndarray) -> float:
+    """s of a weighted slope of a dose, money per exposure: the same with alpha = w (x - m) / mean(w (x - m)^2).
+
+    m is the weighted mean dose. Residuals are those of the weighted line, which leave in what the past explains of GMV:
+    s is on the large side, and the robustness value on the safe one.
+    """
+    w, x = fit.weights / fit.weights.mean(), fit.doses
+    centred = x - np.mean(w * x)
+    spread = np.mean(w * centred**2)
+    slope = np.mean(w * centred * outcome) / spread
+    residual = outcome - np.mean(w * outcome) - slope * centred
+    return float(np.sqrt(np.mean(residual**2) * np.mean((w * centred) ** 2)) / spread)
+
+
+def estimate_robustness(
+    bias_scale: float, estimate: float, interval_lower: float, interval_upper: float
 ) -> dict[str, float]:
-    """Robustness of an AIPW effect: `robustness_value` of the estimate and `robustness_value_interval`, the strength
-    at which the nearer end of its interval reaches zero (0 where the interval holds zero already)."""
-    scale = score_bias_scale(scores, estimand)
+    """bias_scale, `robustness_value` of the estimate, and `robustness_value_interval`, the strength at which the nearer
+    end of its interval reaches zero (0 where the interval holds zero already)."""
     holds_zero = interval_lower <= 0 <= interval_upper
     nearer = 0.0 if holds_zero else min(abs(interval_lower), abs(interval_upper))
     return {
-        "bias_scale": scale,
-        "robustness_value": strength_for(abs(estimate) / scale),
-        "robustness_value_interval": strength_for(nearer / scale),
+        "bias_scale": bias_scale,
+        "robustness_value": strength_for(abs(estimate) / bias_scale),
+        "robustness_value_interval": strength_for(nearer / bias_scale),
     }
 
 

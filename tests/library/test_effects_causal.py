@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from models.effects.causal_effects import CausalConfig, CausalEffects, causal_effects
+from models.effects.causal_effects import DIAGNOSTICS, CausalConfig, CausalEffects, causal_effects
 from models.effects.within import within_effects
 from models.panel import ConsumerPanel
 
@@ -141,8 +141,13 @@ def test_rows_are_those_of_channel_effects(found: CausalEffects):
     assert not found.channel["is_primary"].any()
     keys = ["channel_id", "estimand", "method", "exposure_distribution"]
     assert not found.channel.duplicated(keys).any()
-    assert len(found.channel) == 2 * (3 * 2 + 1 + 1)
-    refused = found.channel["not_identified_reason"].notna()
+    assert len(found.channel) == 2 * (4 * 2 + 1 + 1 + 1)
+    diagnostic = found.channel["method"].isin(DIAGNOSTICS)
+    assert diagnostic.sum() == 2 * 2 * 2
+    reasons = found.channel["not_identified_reason"]
+    assert reasons[diagnostic].str.startswith("a diagnostic: ").all()
+    assert found.channel.loc[diagnostic, "mean"].notna().all()
+    refused = reasons.notna() & ~diagnostic
     assert found.channel.loc[refused, ["channel_id", "method"]].to_numpy().tolist() == [
         ["a", "dose_weighted"]
     ]
@@ -155,12 +160,14 @@ def test_rows_are_those_of_channel_effects(found: CausalEffects):
 def test_what_stands_beside_the_rows(found: CausalEffects):
     """Overlap and sensitivity per method, segments that add up to the overlap rows' average effect."""
     overlap = found.overlap.set_index(["channel_id", "method"])
-    both = {(c, m) for c in "ab" for m in ("aipw_lagged", "aipw_own_median")}
+    both = {(c, m) for c in "ab" for m in ("aipw_lagged", "ipw_characteristics", "aipw_own_median")}
     assert set(overlap.index) == both | {("b", "dose_weighted")}
     assert overlap["correlation_after"].notna().sum() == 1
     assert overlap["ess_share"].between(0.2, 1).all()
     assert overlap.loc[("a", "aipw_lagged"), "ess_share"] < overlap.loc[("b", "aipw_lagged"), "ess_share"]
     robust = found.sensitivity.set_index(["channel_id", "estimand", "method"])["robustness_value"]
+    known = found.channel[found.channel["mean"].notna() & ~found.channel["method"].isin(DIAGNOSTICS)]
+    assert set(robust.index) == set(known.set_index(["channel_id", "estimand", "method"]).index)
     assert robust["a", "ate_exposed", "aipw_lagged"] > 0.3
     assert robust["b", "ate_exposed", "aipw_lagged"] < 0.1
     ate = rows(found).loc[("aipw_lagged", "ate_exposed"), "mean"]

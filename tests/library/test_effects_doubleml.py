@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from models.effects.cross_fitting import cross_fit
 from models.effects.doubly_robust import ExposureScores, estimate_effect, exposure_scores
 from models.effects.segment_effects import segment_effects
-from models.effects.sensitivity import score_robustness
+from models.effects.sensitivity import estimate_robustness, score_bias_scale
 
 CONSUMERS, MONTHS, FOLDS = 120, 5, 4
 SEGMENTS = np.where(np.arange(CONSUMERS) % 3 == 0, "a", "b").astype(object)
@@ -82,7 +82,7 @@ def test_estimates_and_clustered_errors_are_doublemls(scores: ExposureScores, es
 @pytest.mark.parametrize("estimand", DOUBLEML)
 def test_sensitivity_is_doublemls(scores: ExposureScores, estimand: str):
     reference = DOUBLEML[estimand]
-    found = score_robustness(scores, estimand, reference["coef"], 1.0, 40.0)
+    found = estimate_robustness(score_bias_scale(scores, estimand), reference["coef"], 1.0, 40.0)
     assert found["bias_scale"] == pytest.approx(reference["bias_scale"], rel=RELATIVE)
     assert found["robustness_value"] == pytest.approx(reference["robustness_value"], rel=ROBUSTNESS_RELATIVE)
 

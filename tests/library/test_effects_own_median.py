@@ -1,13 +1,16 @@
 """High periods against a consumer's other periods: what it removes, what lagged AIPW leaves, what breaks both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from models.effects.cross_fitting import consumer_folds, cross_fit
 from models.effects.doubly_robust import ExposureScores, estimate_effect, exposure_scores
-from models.effects.own_median import above_own_median, own_median_nuisances
+from models.effects.own_median import above_own_median, own_median_nuisances, own_median_scores
 from models.errors import OverlapError
+from models.simulate.wave_worlds import WaveWorldConfig, simulate_wave_world
 
 CONSUMERS, MONTHS = 300, 10
 EFFECT, SLOPE = 20.0, 4.0
@@ -37,8 +40,8 @@ def own_median(exposures: np.ndarray, gmv: np.ndarray, rng: np.random.Generator)
     d, varies = above_own_median(x, who)
     columns = (when[:, None] == np.arange(1, exposures.shape[1])).astype(float)
     d, y, who, columns = (a[varies] for a in (d, y, who, columns))
-    nuisances = own_median_nuisances(d, y, who, columns, consumer_folds(who, 3, rng))
-    return exposure_scores(d, y, who, nuisances, trimming_threshold=0.0)
+    fold = consumer_folds(who, 3, rng)
+    return own_median_scores(d, y, who, when[varies], columns, fold, trimming_threshold=0.0)
 
 
 def lagged(exposures: np.ndarray, gmv: np.ndarray, rng: np.random.Generator) -> ExposureScores:
@@ -78,7 +81,8 @@ def test_without_other_columns_it_averages_own_differences_by_hand():
     d, varies = above_own_median(x, who)
     d, y, who = d[varies], y[varies], who[varies]
     nothing = np.zeros((len(y), 0))
-    nuisances = own_median_nuisances(d, y, who, nothing, consumer_folds(who, 2, np.random.default_rng(3)))
+    fold = consumer_folds(who, 2, np.random.default_rng(3))
+    nuisances = own_median_nuisances(d, y, who, nothing, fold).nuisances
     scores = exposure_scores(d, y, who, nuisances, trimming_threshold=0.0, clipping_threshold=1e-6)
     gaps = [y[(who == i) & d].mean() - y[(who == i) & ~d].mean() for i in np.unique(who)]
     sizes = [np.sum(who == i) for i in np.unique(who)]
@@ -128,7 +132,10 @@ def test_doses_have_the_effect_of_their_own_swing():
 
 
 def test_season_in_both_is_removed_by_either_model():
-    """Period effects move exposure and purchases; without the columns (control) the estimate is off."""
+    """Period effects move exposure and purchases; without the columns (control) the estimate is off.
+
+    In units of the error of consumers alone: the two-way error sees what periods have in common and grows with it.
+    """
     exposures, gmv = latent_world(np.random.default_rng(8), consumers=600)
     x, y, who, when = rows(exposures, gmv)
     d, varies = above_own_median(x, who)
@@ -137,11 +144,9 @@ def test_season_in_both_is_removed_by_either_model():
     for name, columns in (("with", season), ("without", np.zeros((len(y), 0)))):
         d_, y_, who_, columns_ = (a[varies] for a in (d, y, who, columns))
         fold = consumer_folds(who_, 3, np.random.default_rng(9))
-        scores = exposure_scores(
-            d_, y_, who_, own_median_nuisances(d_, y_, who_, columns_, fold), trimming_threshold=0.0
-        )
+        scores = own_median_scores(d_, y_, who_, when[varies], columns_, fold, trimming_threshold=0.0)
         found = estimate(scores)
-        z[name] = (found.estimate - EFFECT) / found.standard_error
+        z[name] = (found.estimate - EFFECT) / (found.standard_error / found.error_ratio)
     assert abs(z["with"]) < 3
     assert z["without"] > 5
 
@@ -172,3 +177,47 @@ def test_consumers_of_one_kind_are_refused():
     d[:4] = True
     with pytest.raises(OverlapError, match="1 consumers have periods of one kind"):
         own_median_nuisances(d, np.ones(120), who, np.zeros((120, 0)), who % 2)
+
+
+# ------------------------------------------------------------------- waves, and fitting's error
+def waves(seed: int, **settings):
+    """Exposure in waves that all share: rows of consumers that vary, period columns, folds."""
+    rng = np.random.default_rng([12, seed])
+    panel = simulate_wave_world(WaveWorldConfig(waves_count=4, periods_count=16, **settings), rng)
+    d, varies = above_own_median(panel.exposures[:, 0], panel.consumer_index)
+    when = panel.period_index[varies]
+    columns = (when[:, None] == np.arange(1, 16)).astype(float)
+    who = panel.consumer_index[varies]
+    return d[varies], panel.gmv[varies], who, when, columns, consumer_folds(who, 3, rng)
+
+
+@pytest.mark.parametrize("trimming", [0.0, 0.02])
+def test_influence_of_fitting_is_what_leaving_a_consumer_out_does(trimming: float):
+    """Jackknife of the whole procedure, folds as they are: the same error, and not that of fixed nuisances alone."""
+    rows_ = waves(1, consumers_count=90)
+    scores = own_median_scores(*rows_, trimming_threshold=trimming)
+    kept_out = []
+    for i in np.unique(rows_[2]):
+        others = rows_[2] != i
+        part = own_median_scores(*(a[others] for a in rows_), trimming_threshold=trimming)
+        kept_out.append(part.aipw.mean())
+    count = len(kept_out)
+    jackknife = np.sqrt((count - 1) * np.var(kept_out))
+    found = estimate(replace(scores, period_index=None), draws_count=2_000).standard_error
+    fixed = estimate(replace(scores, period_index=None, fitting=None), draws_count=2_000).standard_error
+    assert found == pytest.approx(jackknife, rel=0.12)
+    if trimming == 0.0:
+        assert fixed < 0.5 * jackknife
+
+
+def test_in_shared_waves_intervals_cover_and_untrimmed_ones_with_fixed_nuisances_do_not():
+    """What was published too narrow: rows outside waves have the fitted effect for a score, without its error."""
+    hits = {"published": [], "old": []}
+    for seed in range(60):
+        rows_ = waves(seed, consumers_count=120, taste_sd=3.0)
+        old = replace(own_median_scores(*rows_, trimming_threshold=0.0), fitting=None, period_index=None)
+        for name, scores in (("published", own_median_scores(*rows_)), ("old", old)):
+            found = estimate(scores, draws_count=200)
+            hits[name].append(found.interval_lower < EFFECT < found.interval_upper)
+    assert np.mean(hits["published"]) >= 0.88
+    assert np.mean(hits["old"]) < 0.6

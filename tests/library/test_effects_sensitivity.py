@@ -11,10 +11,10 @@ from models.effects.doubly_robust import ExposureScores
 from models.effects.sensitivity import (
     adjusted_estimate,
     confounding_bias,
+    estimate_robustness,
     partial_r2,
     robustness_value,
     score_bias_scale,
-    score_robustness,
     sensitivity_table,
     strength_for,
 )
@@ -146,15 +146,20 @@ def test_aipw_scale_is_the_linear_one_where_the_models_coincide():
     y = 3.0 * d + rng.normal(size=400)
     g0, g1 = y[~d].mean(), y[d].mean()
     half, full = np.full(400, 0.5), np.ones(400)
-    scores = ExposureScores(d, y, np.arange(400), half, half, g0 * full, g1 * full, 0.0)
+    scores = ExposureScores(d, y, np.arange(400), half, half, g0 * full, g1 * full, 0.0, np.arange(len(y)))
     fit = sm.OLS(y, np.column_stack([d, np.ones(400)]).astype(float)).fit()
     for estimand in ("ate_exposed", "att_exposed"):
         scale = score_bias_scale(scores, estimand)
         assert scale == pytest.approx(fit.bse[0] * np.sqrt(fit.df_resid), rel=1e-9)
-    found = score_robustness(scores, "ate_exposed", g1 - g0, 2.5, 3.5)
+    found = estimate_robustness(score_bias_scale(scores, "ate_exposed"), g1 - g0, 2.5, 3.5)
     assert found["robustness_value"] == pytest.approx(robustness_value(fit.tvalues[0], fit.df_resid))
     assert 0 < found["robustness_value_interval"] < found["robustness_value"]
-    assert score_robustness(scores, "ate_exposed", 0.1, -0.1, 0.3)["robustness_value_interval"] == 0.0
+    assert (
+        estimate_robustness(score_bias_scale(scores, "ate_exposed"), 0.1, -0.1, 0.3)[
+            "robustness_value_interval"
+        ]
+        == 0.0
+    )
 
 
 def test_the_aipw_bound_holds_for_a_confounder_that_is_hidden():
@@ -169,7 +174,7 @@ def test_the_aipw_bound_holds_for_a_confounder_that_is_hidden():
     y = 5.0 * z + 2.0 * d + rng.normal(size=40_000)
     half, full = np.full(len(y), 0.5), np.ones(len(y))
     g0, g1 = y[~d].mean(), y[d].mean()
-    short = ExposureScores(d, y, np.arange(len(y)), half, half, g0 * full, g1 * full, 0.0)
+    short = ExposureScores(d, y, np.arange(len(y)), half, half, g0 * full, g1 * full, 0.0, np.arange(len(y)))
     bias = abs((g1 - g0) - 2.0)
     residual_variance = np.mean((y - np.where(d, g1, g0)) ** 2)
     r2_outcome = 1 - 1.0 / residual_variance  # noise variance is 1
@@ -220,4 +225,4 @@ def test_refusals(regression):
     with pytest.raises(ValueError, match=r"in \[0, 1\)"):
         confounding_bias(1.0, 0.5, 1.0)
     with pytest.raises(ValueError, match="ate_exposed, att_exposed"):
-        score_bias_scale(ExposureScores(*[np.ones(1)] * 7, 0.0), "slope")
+        score_bias_scale(ExposureScores(*[np.ones(1)] * 7, 0.0, np.zeros(1)), "slope")
