@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAD_PLACEBO = "lead"
+NO_INTERVAL = "resampled consumers give no interval around the estimate"
 
 
 def lead_placebo_reasons(placebo_results: "pd.DataFrame", channels: Iterable[str]) -> dict[str, str | None]:
@@ -51,6 +52,19 @@ def mark_identified(effects: "pd.DataFrame", reasons: Mapping[str, str | None]) 
     marked["not_identified_reason"] = pd.Series(combined, index=marked.index, dtype=object)
     marked["is_identified"] = [reason is None for reason in combined]
     return marked
+
+
+def withhold_without_interval(effects: "pd.DataFrame") -> "pd.DataFrame":
+    """Rows whose interval is missing or does not hold the mean lose their numbers, and the reason says so."""
+    kept = effects.copy()
+    lacking = kept["mean"].notna() & ~kept["mean"].between(kept["interval_lower"], kept["interval_upper"])
+    numbers = ["mean", "standard_deviation", "interval_lower", "interval_upper", "probability_positive"]
+    kept.loc[lacking, numbers] = float("nan")
+    reasons = kept["not_identified_reason"].astype(object)
+    why = [f"{old}; {NO_INTERVAL}" if isinstance(old, str) else NO_INTERVAL for old in reasons[lacking]]
+    reasons[lacking] = why
+    kept["not_identified_reason"] = reasons.where(reasons.notna(), None)
+    return kept
 
 
 def unexposed_rows(effects: "pd.DataFrame", declared: Iterable[str]) -> "pd.DataFrame":

@@ -69,6 +69,7 @@ HBMMM_ESTIMATES = dg.AssetKey([HBMMM, "hbmmm_estimates"])
 PLACEBO_RESULTS = dg.AssetKey([ROBUSTNESS, "placebo_results"])
 
 WITHIN_CONSUMER_ESTIMATES = dg.AssetKey([EFFECTS, "within_consumer_estimates"])
+CAUSAL_ESTIMATES = dg.AssetKey([EFFECTS, "causal_estimates"])
 OVERLAP = dg.AssetKey([EFFECTS, "exposure_overlap"])
 CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "channel_effects"])
 MARKET_CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "market_channel_effects"])
@@ -96,9 +97,21 @@ ARTEFACT_SOURCES = {
 #: Families that need consumers with exposures; on other data they say "not evaluated".
 FAMILY_HBMMM = "hbmmm"
 FAMILY_WITHIN = "within_consumer"
+FAMILY_CAUSAL = "causal"
 FAMILY_PLACEBO = "placebo"
 FAMILY_OVERLAP = "overlap"
-CONSUMER_FAMILIES = (FAMILY_HBMMM, FAMILY_WITHIN, FAMILY_PLACEBO, FAMILY_OVERLAP)
+CONSUMER_FAMILIES = (FAMILY_HBMMM, FAMILY_WITHIN, FAMILY_CAUSAL, FAMILY_PLACEBO, FAMILY_OVERLAP)
+
+#: Methods of the causal layer: published beside the primary model, not printed after a run.
+SECOND_OPINION_METHODS = (
+    "aipw_lagged",
+    "aipw_own_median",
+    "dose_weighted",
+    "ipw_characteristics",
+    "ipw_lagged",
+    "naive_difference",
+    "weighted_pseudo_posterior",
+)
 
 #: Name of the registered model, and model_name of its effect rows.
 REGISTERED_HBMMM = "mediamix-hbmmm"

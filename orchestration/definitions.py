@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.causal import causal_estimates
 from assets.effects import (
     consumer_effects_published,
     exposure_overlap,
@@ -24,6 +25,7 @@ PYTHON_ASSETS = [
     hbmmm_estimates,
     placebo_results,
     within_consumer_estimates,
+    causal_estimates,
     exposure_overlap,
     consumer_effects_published,
     promotion_gate,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assets import keys
 from orchestration.resources.artefacts import content_hash
 from orchestration.resources.settings import CHECKOUT, Settings
 
@@ -41,7 +42,13 @@ def print_results(settings: Settings, console: "Console") -> None:
         console.print("\n[yellow]channel_effects has no rows.[/]")
     else:
         newest = effects["as_of_date"].max()
-        console.print(_effect_table(effects[effects["as_of_date"] == newest], newest))
+        effects = effects[effects["as_of_date"] == newest]
+        beside = effects["method"].isin(keys.SECOND_OPINION_METHODS)
+        console.print(_effect_table(effects[~beside], newest))
+        text = f"{beside.sum()} rows of second opinions stand beside them in channel_effects: "
+        methods = ", ".join(sorted(effects.loc[beside, "method"].unique()))
+        if methods:
+            console.print(_plain(text + methods), highlight=False, soft_wrap=True)
     _print_status(settings, console)
 
 

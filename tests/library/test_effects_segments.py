@@ -1,5 +1,7 @@
 """Effects by segment: sums that add up, orders found, the size of a difference's interval."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from scipy.special import expit
 from models.effects.consumer_bootstrap import CONSUMERS_MINIMUM
 from models.effects.cross_fitting import consumer_folds, cross_fit
 from models.effects.doubly_robust import ExposureScores, estimate_effect, exposure_scores
-from models.effects.segment_effects import segment_effects
+from models.effects.segment_effects import categorical_segments, segment_effects
 
 EFFECTS = {"old": 30.0, "middle": 20.0, "young": 10.0}
 WORLDS = 80
@@ -71,3 +73,16 @@ def test_a_handful_of_consumers_is_not_described():
     row = table(scores, segment, rng).set_index("segment_value").loc["few"]
     assert row["not_identified_reason"] == "19 consumers, at least 20 are needed"
     assert np.isnan(row[["mean", "interval_lower", "difference_from_others"]].astype(float)).all()
+
+
+def test_segments_of_a_panel_are_its_categories_and_spend_strata_with_the_missing_named():
+    panel = SimpleNamespace(
+        spend_stratum=np.array(["none", "low", "high"], dtype=object),
+        characteristics=pd.DataFrame({"plan": ["plus", None, "basic"], "age": [30.0, np.nan, 50.0]}),
+        characteristic_kinds={"plan": "categorical", "age": "numeric"},
+    )
+    found = {name: values.tolist() for name, values in categorical_segments(panel).items()}
+    assert found == {
+        "pre_period_spend_stratum": ["none", "low", "high"],
+        "plan": ["plus", "missing", "basic"],
+    }

@@ -12,7 +12,10 @@ import duckdb
 import pandas as pd
 import pytest
 
+from assets.keys import SECOND_OPINION_METHODS
+
 MODELS = ("mediamix-hbmmm", "within_consumer")
+DIAGNOSTICS = ("ipw_characteristics", "naive_difference")
 #: Names that are data and must arrive as they are: in SQL, Jinja, design columns, markup and file names.
 ODD_MARKET = "Robert'); DROP TABLE markets;--"
 ODD_CHANNEL = "{{7*7}}'--[b]"
@@ -100,12 +103,33 @@ def test_the_effects_of_both_methods_are_published(first):
     found = first.table(
         "channel_effects",
         "model_name, channel_id, isfinite(mean)",
-        "where estimand = 'slope' and exposure_distribution = 'panel_rows'",
+        f"where model_name in {MODELS} and estimand = 'slope' and exposure_distribution = 'panel_rows'",
     )
     expected = {(model, channel): True for model in MODELS for channel in EXPOSED}
     expected |= {(model, SILENT): None for model in MODELS}
     assert len(found) == len(expected)
     assert {(model, channel): is_finite for model, channel, is_finite in found} == expected
+
+
+def test_second_opinions_stand_beside_with_the_placebos_mark_and_never_primary(first):
+    found = first.table(
+        "channel_effects",
+        "model_name, channel_id, is_primary, is_identified, not_identified_reason, isfinite(mean)",
+        f"where model_name not in {MODELS} and channel_id <> '{SILENT}'",
+    )
+    assert {row[:2] for row in found} == {
+        (method, channel) for method in SECOND_OPINION_METHODS for channel in EXPOSED
+    }
+    assert {method for method, *_, is_finite in found if is_finite} == set(SECOND_OPINION_METHODS)
+    for method, channel, is_primary, is_identified, reason, _ in found:
+        assert is_primary is False
+        assert ("a diagnostic: " in (reason or "")) is (method in DIAGNOSTICS)
+        assert is_identified is (reason is None)
+        assert ("lead placebo failed" in (reason or "")) is (channel == FOLLOWING)
+    sound = {method for method, channel, _, yes, _, _ in found if yes and channel == "podcast"}
+    assert sound >= {"aipw_lagged", "aipw_own_median"}
+    segments = first.table("segment_channel_effects", "distinct estimand", "where model_name = 'aipw_lagged'")
+    assert segments == [("cate",)]
 
 
 def test_the_effect_of_podcast_is_about_what_was_put_in(first, contract_tables):
@@ -137,7 +161,7 @@ def test_a_channel_that_follows_purchases_is_published_as_not_identified(first):
         rows = first.table(
             table,
             "is_identified, not_identified_reason, isfinite(mean)",
-            f"where channel_id = '{FOLLOWING}' and estimand <> 'roas'",
+            f"where model_name in {MODELS} and channel_id = '{FOLLOWING}' and estimand <> 'roas'",
         )
         assert rows, table
         for is_identified, reason, is_finite in rows:
@@ -152,7 +176,7 @@ def test_a_channel_that_is_exposed_at_random_is_identified(first):
         found = first.table(
             table,
             "distinct is_identified, not_identified_reason",
-            "where channel_id = 'podcast' and estimand <> 'roas'",
+            f"where model_name in {MODELS} and channel_id = 'podcast' and estimand <> 'roas'",
         )
         assert found == [(True, None)], table
 
@@ -163,7 +187,8 @@ def test_a_listed_channel_that_nobody_saw_has_a_row_that_says_so(first):
         "model_name, estimand, mean, is_identified, not_identified_reason",
         f"where channel_id = '{SILENT}' order by all",
     )
-    assert found == [(model, "slope", None, False, "no exposure of any consumer") for model in MODELS]
+    models = sorted([*MODELS, "dose_weighted"])  # those that have a slope
+    assert found == [(model, "slope", None, False, "no exposure of any consumer") for model in models]
     marts = duckdb.sql(
         "select count(*), sum(exposures_count), count(distinct market_id) "
         f"from '{first.home}/marts/market_channel_periods/*/*.parquet' where channel_id = '{SILENT}'"
@@ -318,7 +343,8 @@ def test_market_only_data_says_exactly_what_is_not_evaluated(market_only):
     )
     reason = "no consumer data"
     assert statuses == [
-        (family, "not_evaluated", reason) for family in ("hbmmm", "overlap", "placebo", "within_consumer")
+        (family, "not_evaluated", reason)
+        for family in ("causal", "hbmmm", "overlap", "placebo", "within_consumer")
     ]
     lines = sorted(line for line in market_only.text.splitlines() if line.startswith("check not passed"))
     assert [line.removeprefix("check not passed ").split(":")[0] for line in lines] == [

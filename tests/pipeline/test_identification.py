@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.identification import lead_placebo_reasons, mark_identified, unexposed_rows
+from assets.identification import (
+    NO_INTERVAL,
+    lead_placebo_reasons,
+    mark_identified,
+    unexposed_rows,
+    withhold_without_interval,
+)
 
 PLACEBO = pd.DataFrame(
     {
@@ -71,3 +77,20 @@ def test_declared_channels_without_exposure_get_a_row_without_a_number():
     assert rows["channel_id"].tolist() == ["radio"]
     assert rows["not_identified_reason"].tolist() == ["no exposure of any consumer"]
     assert "mean" not in rows
+
+
+def test_a_number_without_an_interval_around_it_is_withheld():
+    numbers = {"standard_deviation": 1.0, "probability_positive": 0.8}
+    table = effects(
+        ["mail", "push", "tv", "radio"],
+        interval_lower=[0.0, np.nan, 2.0, np.nan],
+        interval_upper=[2.0, np.nan, 3.0, np.nan],
+        not_identified_reason=[np.nan, np.nan, "trimmed", "none exposed"],
+        **numbers,
+    )
+    table.loc[3, ["mean", *numbers]] = np.nan
+    found = withhold_without_interval(table)
+    assert found["mean"].notna().tolist() == [True, False, False, False]
+    assert found["interval_lower"].notna().tolist() == [True, False, False, False]
+    reasons = [None, NO_INTERVAL, f"trimmed; {NO_INTERVAL}", "none exposed"]
+    assert found["not_identified_reason"].tolist() == reasons
