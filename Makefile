@@ -22,6 +22,8 @@ SIZES ?= 5000 50000 500000
 REPLICATES ?= 200
 STUDY ?=
 .PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-worlds study-null
+WORLDS ?= 40
+.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-causal
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -67,6 +69,8 @@ study-worlds: setup ## estimators on confounded worlds with known truth (STUDY="
 
 study-null: setup ## false alarms on a channel without effect in 200 worlds (STUDY="--worlds 20"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_null $(STUDY)
+study-causal: setup ## coverage of the causal layer on known truths, with and without shared waves of exposure (WORLDS=40)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_causal --worlds $(WORLDS)
 
 lock: ## write requirements.lock anew from pyproject.toml, for every Python from 3.11 to 3.13
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'uv>=0.9'

@@ -35,7 +35,7 @@ _SHOWN = [
     deps=[keys.CONSUMER_PANEL],
 )
 def causal_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Second opinions by weighting, doubly robust scores and doses; how far rows overlap, and what could overturn it."""
+    """Second opinions by weighting, doubly robust scores and doses; how far rows overlap, what could overturn it."""
     refresh = load_refresh()
     status = read_panel_status(refresh)
     if not status.is_evaluated:
