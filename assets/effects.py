@@ -36,10 +36,16 @@ def within_consumer_estimates(context: dg.AssetExecutionContext) -> dg.Materiali
     if not status.is_evaluated:
         write_family(refresh, keys.FAMILY_WITHIN, status.status, status.reason)
         return dg.MaterializeResult(metadata={"status": status.status, "reason": status.reason})
+    from models.effects.sensitivity import sensitivity_table
     from models.effects.within import within_effects
 
-    effects = within_effects(refresh.read_panel(), interval_level=refresh.settings.interval_level)
-    write_family(refresh, keys.FAMILY_WITHIN, EVALUATED, None, {"channel_effects": effects})
+    panel = refresh.read_panel()
+    effects = within_effects(panel, interval_level=refresh.settings.interval_level)
+    absorbed = panel.consumers_count + len(panel.period_starts)
+    columns = 2 * len(panel.channel_ids) + len(panel.covariate_names)
+    sensitivity = sensitivity_table(effects, max(panel.rows_count - absorbed - columns, 2))
+    tables = {"channel_effects": effects, "sensitivity": sensitivity}
+    write_family(refresh, keys.FAMILY_WITHIN, EVALUATED, None, tables)
     shown = [
         "channel_id",
         "estimand",
@@ -50,7 +56,11 @@ def within_consumer_estimates(context: dg.AssetExecutionContext) -> dg.Materiali
         "unit",
     ]
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": len(effects), "channel_effects": markdown(effects[shown])}
+        metadata={
+            "dagster/row_count": len(effects),
+            "channel_effects": markdown(effects[shown]),
+            "sensitivity": markdown(sensitivity),
+        }
     )
 
 

@@ -207,7 +207,7 @@ def _head(content: dict[str, Any]) -> Iterator[str]:
         "what drives exposure and purchases is a characteristic of the panel. *Waves*: anybody is exposed in "
         f"{WAVES} periods only, the same for all. *Shocks* move everybody's purchases in a period (sd 15), *tastes* "
         "(sd 4) and *strong tastes* (sd 10) those of the exposed-prone more. Intervals are of 95 %; the Monte-Carlo "
-        f"error of a coverage near that is {error:.3f}. sd is that of the estimate over worlds, error and width are medians."
+        f"error of a coverage near that is {error:.3f}. sd: of estimates over worlds; error and width: medians."
     )
 
 
