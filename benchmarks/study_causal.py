@@ -34,8 +34,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "latent, spread, strong tastes": {"taste_sd": 10.0},
     "latent, waves": {"waves_count": WAVES},
     "latent, waves, shocks": {"waves_count": WAVES, "shock_sd": 15.0},
-    "latent, waves, tastes": {"waves_count": WAVES, "taste_sd": 4.0},
     "latent, waves, strong tastes": {"waves_count": WAVES, "taste_sd": 10.0},
+    "latent, few waves, sharp targeting, strong tastes": {
+        "waves_count": 3,
+        "taste_sd": 12.0,
+        "targeting": 1.5,
+    },
     "recorded, spread": {"is_recorded": True},
     "recorded, spread, strong tastes": {"is_recorded": True, "taste_sd": 10.0},
     "recorded, waves": {"is_recorded": True, "waves_count": WAVES},
@@ -205,9 +209,10 @@ def _head(content: dict[str, Any]) -> Iterator[str]:
         f"{content['worlds']} worlds a kind of {base.consumers_count} consumers and {base.periods_count} periods; an "
         f"exposure is worth {content['effect']:g} (models/simulate/wave_worlds.py). *Latent* or *recorded*: whether "
         "what drives exposure and purchases is a characteristic of the panel. *Waves*: anybody is exposed in "
-        f"{WAVES} periods only, the same for all. *Shocks* move everybody's purchases in a period (sd 15), *tastes* "
-        "(sd 4) and *strong tastes* (sd 10) those of the exposed-prone more. Intervals are of 95 %; the Monte-Carlo "
-        f"error of a coverage near that is {error:.3f}. sd: of estimates over worlds; error and width: medians."
+        f"{WAVES} periods only (*few waves*: 3), the same for all. *Shocks* move everybody's purchases in a period (sd "
+        "15), *strong tastes* (sd 10; 12 in few waves) those of the exposed-prone more. Exposure follows that cause by "
+        "1 log odds per standard deviation (*sharp targeting*: 1.5). Intervals are of 95 %; the Monte-Carlo error of a "
+        f"coverage near that is {error:.3f}. sd: of estimates over worlds; error and width: medians."
     )
 
 
