@@ -107,7 +107,8 @@ class CausalEffects:
     segment : cate rows of aipw_lagged by segment (empty where no segments were given)
     overlap : per channel and method (aipw_lagged, ipw_characteristics, aipw_own_median, dose_weighted) trimmed and
         effective shares, for doses also their correlation with what the past predicts, before and after weighting
-    sensitivity : per channel, estimand and method but diagnostics: estimate, bias_scale, robustness values
+    sensitivity : per channel, estimand and method but diagnostics: estimate, bias_scale, robustness
+        values, and how many periods carry it (periods_effective)
     scores : (channel_id, method) -> the scores behind the two AIPW methods
     """
 
@@ -356,7 +357,8 @@ class _Collector:
     ) -> None:
         key = {"channel_id": channel_id, "estimand": estimand, "method": method, "estimate": found.estimate}
         ends = (found.interval_lower, found.interval_upper)
-        self.sensitivity.append(key | estimate_robustness(bias_scale, found.estimate, *ends))
+        robust = estimate_robustness(bias_scale, found.estimate, *ends)
+        self.sensitivity.append(key | robust | {"periods_effective": found.periods_effective})
 
     def result(self) -> CausalEffects:
         return CausalEffects(

@@ -10,6 +10,7 @@ from scipy.special import expit
 from models.effects.causal_effects import DIAGNOSTICS, CausalConfig, CausalEffects, causal_effects
 from models.effects.within import within_effects
 from models.panel import ConsumerPanel
+from models.simulate.wave_worlds import WaveWorldConfig, simulate_wave_world
 
 CONSUMERS, MONTHS = 330, 10
 EFFECT, CARRY_OVER = 20.0, 15.0
@@ -270,3 +271,19 @@ def test_settings_are_checked_at_once(name: str, value: float):
     assert name in {f.name for f in fields(CausalConfig)}
     with pytest.raises(ValueError, match=name):
         CausalConfig(**{name: value})
+
+
+def test_an_effect_that_rests_on_one_wave_says_so():
+    """Exposure in one period: what it had in common cannot be told from the effect; within consumers none is left."""
+    rng = np.random.default_rng(10)
+    panel = simulate_wave_world(WaveWorldConfig(consumers_count=200, periods_count=8, waves_count=1), rng)
+    found = causal_effects(panel, rng, CausalConfig(bootstrap_draws=50))
+    table = found.channel.set_index(["method", "estimand"])
+    row = table.loc[("aipw_lagged", "ate_exposed")]
+    assert np.isfinite(row["mean"])
+    assert row["not_identified_reason"].startswith("rests on 1.0 periods")
+    robust = found.sensitivity.set_index(["method", "estimand"])["periods_effective"]
+    assert robust["aipw_lagged", "ate_exposed"] < 1.1
+    own = table.loc[("aipw_own_median", "ate_exposed")]
+    assert np.isnan(own["mean"])
+    assert "no two arms" in own["not_identified_reason"]
