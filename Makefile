@@ -21,9 +21,9 @@ NAIVE ?= 500
 SIZES ?= 5000 50000 500000
 REPLICATES ?= 200
 STUDY ?=
-.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-worlds study-null
 WORLDS ?= 40
-.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-causal
+
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*## .*/\1/p' Makefile)
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
