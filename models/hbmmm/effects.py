@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from models.effect_rows import effect_row
+from models.hbmmm.design import Design
 from models.hbmmm.diagnostics import ess_bulk, r_hat
 from models.hbmmm.effect_draws import ConsumerSummary, EffectWeights, group_effects
 from models.hbmmm.exposure_weights import Estimand, ExposureSums, estimands_of
@@ -64,7 +65,7 @@ def effects_of_statistics(
     if not channels:
         return _no_effects(fit, estimands)
     groups = population_groups(fit, characteristics)
-    scale_x, scale_log, log_columns = _scales(fit)
+    scale_x, scale_log, log_columns = exposure_scales(fit.design)
     weights_x = np.concatenate([e.weight_x * scale_x for e in estimands], axis=1)  # (N, 4 C)
     weights_log = np.concatenate([e.weight_log1p * scale_log for e in estimands], axis=1)
     denominators = np.concatenate(
@@ -132,11 +133,11 @@ def effects_of_statistics(
     )
 
 
-def _scales(fit: HBMMMFit) -> tuple[np.ndarray, np.ndarray, list[int | None]]:
+def exposure_scales(design: Design) -> tuple[np.ndarray, np.ndarray, list[int | None]]:
     """Money per scaled coefficient over raw exposure unit, for x and log1p(x) (0 without), and log1p columns."""
-    rows, y = fit.design.row_columns, fit.design.outcome_scale
-    scale_x = np.array([y / rows[c].scale for c in fit.design.slope_columns[1:]])
-    columns = [fit.design.row_index("exposure_log1p", c) for c in fit.design.modelled_channels]
+    rows, y = design.row_columns, design.outcome_scale
+    scale_x = np.array([y / rows[c].scale for c in design.slope_columns[1:]])
+    columns = [design.row_index("exposure_log1p", c) for c in design.modelled_channels]
     scale_log = np.array([0.0 if c is None else y / rows[c].scale for c in columns])
     return scale_x, scale_log, columns
 

@@ -108,6 +108,17 @@ class SufficientStatistics:
             packed=self.packed[consumers],
         )
 
+    def without(self, kind: str) -> SufficientStatistics:
+        """The same consumers without the columns of a kind (covariates, say)."""
+        m = len(self.columns)
+        keep = np.array([column.kind != kind for column in self.columns])
+        first, second = np.triu_indices(m)
+        return replace(
+            self,
+            columns=tuple(column for column, kept in zip(self.columns, keep, strict=True) if kept),
+            packed=np.ascontiguousarray(self.packed[:, keep[first] & keep[second]]),
+        )
+
     @classmethod
     def from_marts(cls, statistics: pd.DataFrame, design_columns: pd.DataFrame) -> SufficientStatistics:
         """Build from the marts consumer_sufficient_statistics and design_columns (one basis_id)."""
