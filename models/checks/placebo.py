@@ -108,15 +108,10 @@ def history_swap_placebo(
         )
     estimate = estimator or within_effects
     groups = look_alike_groups(panel)
-    _, sizes = np.unique(groups, return_counts=True)
-    swappable = float(sizes[sizes > 1].sum() / sizes.sum())
-    histories = [panel.exposures_by_calendar(c) for c in range(len(panel.channel_ids))]
-    when = panel.calendar_index
+    swappable = swappable_share(groups)
     draws = []
     for replicate in range(replicates_count):
-        partner = _partners(groups, rng)
-        swapped = np.column_stack([h[partner[panel.consumer_index], when] for h in histories])
-        effects = estimate(panel.with_exposures(swapped))
+        effects = estimate(swap_histories(panel, groups, rng))
         chosen = effects[
             (effects["estimand"] == "slope") & (effects["exposure_distribution"] == "panel_rows")
         ]
@@ -151,6 +146,20 @@ def look_alike_groups(panel: ConsumerPanel) -> np.ndarray:
     """(N,) group of each consumer: same home market and same pre-period spend stratum."""
     stratum, _ = pd.factorize(panel.spend_stratum, sort=True)
     return panel.consumer_market_index * (int(stratum.max()) + 1) + stratum
+
+
+def swappable_share(groups: np.ndarray) -> float:
+    """Share of consumers (N,) whose group holds somebody else."""
+    _, sizes = np.unique(groups, return_counts=True)
+    return float(sizes[sizes > 1].sum() / sizes.sum())
+
+
+def swap_histories(panel: ConsumerPanel, groups: np.ndarray, rng: np.random.Generator) -> ConsumerPanel:
+    """The panel in which every consumer has the exposures, of the same dates, of another of the own group (N,)."""
+    partner = _partners(groups, rng)[panel.consumer_index]
+    when = panel.calendar_index
+    histories = [panel.exposures_by_calendar(c) for c in range(len(panel.channel_ids))]
+    return panel.with_exposures(np.column_stack([h[partner, when] for h in histories]))
 
 
 def _partners(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -76,9 +76,7 @@ def specifications(
         *_priors(fit, same),
         *_data(fit, same, markets_left_out),
         *_columns(fit, same, interactions),
-        Specification(
-            "panel_end", "panels padded to the end of the data", lambda: _padded(fit, panel, padded_panel)
-        ),
+        Specification("panel_end", "padded panels", lambda: _padded(fit, panel, padded_panel)),
     )
 
 

@@ -72,7 +72,7 @@ def _shifts(rows: pd.DataFrame, base: pd.DataFrame, channels: list[str]) -> pd.D
 
 
 def _clustered(shifts: pd.DataFrame) -> tuple[list[str], np.ndarray | None]:
-    """Specifications without numbers first, then the others in dendrogram order; the linkage (None for fewer than 2)."""
+    """Specifications without numbers first, then the others as the tree has them; its linkage (None below 2)."""
     from scipy.cluster import hierarchy
 
     known = shifts[shifts.notna().any(axis=1)]
@@ -100,7 +100,7 @@ def _draw_dendrogram(axis, linkage: np.ndarray | None, missing: int, count: int)
 
 
 def _draw_cells(axis, shifts: pd.DataFrame, names: list[str], channels: list[str]):
-    values = shifts.reindex(index=names, columns=channels).to_numpy(dtype=float).T
+    values = shifts.reindex(index=names, columns=channels).to_numpy(dtype=float, copy=True).T
     values[:, names.index(BASELINE)] = 0.0
     image = axis.imshow(
         np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-SHIFT_MOST, vmax=SHIFT_MOST, aspect="auto"
