@@ -193,7 +193,9 @@ def placebo_summary(
         error = float(drawn["mean"].std(ddof=1))
         extreme = int((drawn["mean"].abs() >= abs(one.mean)).sum())
         passed = lower <= significance_level
-        said = f"{hits} of {len(drawn)} exchanges have a significant effect, {significance_level:.0%} expected"
+        said = (
+            f"{hits} of {len(drawn)} exchanges have a significant effect, {significance_level:.0%} expected"
+        )
         row |= {
             "estimate": float(drawn["mean"].mean()),
             "standard_error": error,

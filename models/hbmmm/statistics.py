@@ -31,6 +31,20 @@ class DesignColumn:
     period_start_date: str | None = None
 
 
+def design_column(
+    kind: str,
+    channel_id: str | None = None,
+    covariate_name: str | None = None,
+    period_start_date: str | None = None,
+) -> DesignColumn:
+    """A column under the one name that it has wherever the statistics come from; terms are found by name."""
+    of = next((v for v in (channel_id, covariate_name, period_start_date) if v is not None), None)
+    plain = OUTCOME_NAME if kind == "outcome" else kind
+    return DesignColumn(
+        plain if of is None else f"{kind}[{of}]", kind, channel_id, covariate_name, period_start_date
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SufficientStatistics:
     """Gram matrices of [D_i, y_i] over each consumer's panel rows.
@@ -121,14 +135,16 @@ class SufficientStatistics:
 
     @classmethod
     def from_marts(cls, statistics: pd.DataFrame, design_columns: pd.DataFrame) -> SufficientStatistics:
-        """Build from the marts consumer_sufficient_statistics and design_columns (one basis_id)."""
+        """Build from the marts consumer_sufficient_statistics and design_columns (one basis_id).
+
+        Columns are named by what they are (design_column), not by the mart's column_name.
+        """
         bases = sorted(set(statistics["basis_id"]) | set(design_columns["basis_id"]))
         if len(bases) != 1:
             raise PanelError(f"expected one basis_id in the statistics marts, found {bases}; filter to one.")
         listed = design_columns[design_columns["column_index"].notna()].sort_values("column_index")
         columns = tuple(
-            DesignColumn(
-                str(row.column_name),
+            design_column(
                 str(row.column_kind),
                 _text(row.channel_id),
                 _text(row.covariate_name),
@@ -184,13 +200,13 @@ def row_design(panel: Any) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
     covariates = np.asarray(panel.covariates, dtype=float).reshape(len(exposures), -1)
     period = np.asarray(panel.period_index)
     present = np.unique(period)
-    columns = [DesignColumn("intercept", "intercept")]
-    columns += [DesignColumn(f"exposure[{c}]", "exposure", str(c)) for c in panel.channel_ids]
-    columns += [DesignColumn(f"exposure_log1p[{c}]", "exposure_log1p", str(c)) for c in panel.channel_ids]
-    columns += [DesignColumn(f"covariate[{z}]", "covariate", None, str(z)) for z in panel.covariate_names]
+    columns = [design_column("intercept")]
+    columns += [design_column("exposure", str(c)) for c in panel.channel_ids]
+    columns += [design_column("exposure_log1p", str(c)) for c in panel.channel_ids]
+    columns += [design_column("covariate", covariate_name=str(z)) for z in panel.covariate_names]
     dates = [str(np.datetime64(panel.period_starts[t], "D")) for t in present[1:]]
-    columns += [DesignColumn(f"period[{d}]", "period", None, None, d) for d in dates]
-    columns += [DesignColumn(OUTCOME_NAME, "outcome")]
+    columns += [design_column("period", period_start_date=d) for d in dates]
+    columns += [design_column("outcome")]
     rows = np.column_stack(
         [
             np.ones(len(exposures)),

@@ -7,12 +7,19 @@ import pandas as pd
 import pytest
 
 from models.errors import PanelError
+from models.hbmmm.config import HBMMMConfig
+from models.hbmmm.design import build_design
 from models.hbmmm.statistics import SufficientStatistics, row_design
 
 
 @pytest.fixture(scope="module")
 def panel(money_panel):
     return money_panel(12, 6, 3)[0]
+
+
+def sql_name(name: str) -> str:
+    """The mart writes exposure:tv where Python writes exposure[tv]."""
+    return name.replace("[", ":").removesuffix("]")
 
 
 def as_marts(statistics: SufficientStatistics) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -30,7 +37,7 @@ def as_marts(statistics: SufficientStatistics) -> tuple[pd.DataFrame, pd.DataFra
         {
             "basis_id": "concave",
             "column_index": pd.array([*range(len(statistics.columns)), None], dtype="Int64"),
-            "column_name": [*(c.name for c in statistics.columns), "covariate[gappy]"],
+            "column_name": [*(sql_name(c.name) for c in statistics.columns), "covariate:gappy"],
             "column_kind": [*(c.kind for c in statistics.columns), "covariate_incomplete"],
             "channel_id": [*(c.channel_id for c in statistics.columns), None],
             "covariate_name": [*(c.covariate_name for c in statistics.columns), "gappy"],
@@ -72,6 +79,25 @@ def test_marts_in_any_row_order_give_the_same(panel):
     assert read.consumer_ids.tolist() == statistics.consumer_ids.tolist()
     np.testing.assert_array_equal(read.packed, statistics.packed)
     np.testing.assert_array_equal(read.market_index, statistics.market_index)
+
+
+def test_slopes_have_their_own_mean_terms_whatever_the_mart_calls_the_columns(panel):
+    """With the mart's own names the design found no mean(exposure[channel]), and no slope depended on its own mean."""
+    marts = as_marts(SufficientStatistics.from_panel(panel))
+    made = [
+        build_design(statistics, (), HBMMMConfig())
+        for statistics in (SufficientStatistics.from_panel(panel), SufficientStatistics.from_marts(*marts))
+    ]
+    assert made[0] == made[1]
+    assert "exposure[channel0]:mean(exposure[channel0])" in made[1].fixed_names
+
+
+def test_columns_of_a_kind_can_be_left_out(panel):
+    statistics = SufficientStatistics.from_panel(panel)
+    fewer = statistics.without("covariate")
+    assert [c.kind for c in fewer.columns] == [c.kind for c in statistics.columns if c.kind != "covariate"]
+    keep = [c.kind != "covariate" for c in statistics.columns]
+    np.testing.assert_array_equal(fewer.gram(), statistics.gram()[:, keep][:, :, keep])
 
 
 def test_two_bases_at_once_are_refused(panel):
