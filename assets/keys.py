@@ -67,6 +67,8 @@ HBMMM_POSTERIOR = dg.AssetKey([HBMMM, "hbmmm_posterior"])
 HBMMM_ESTIMATES = dg.AssetKey([HBMMM, "hbmmm_estimates"])
 
 PLACEBO_RESULTS = dg.AssetKey([ROBUSTNESS, "placebo_results"])
+PLACEBO_REFITS = dg.AssetKey([ROBUSTNESS, "placebo_refits"])
+ROBUSTNESS_CHECKS = dg.AssetKey([ROBUSTNESS, "robustness_checks"])
 
 WITHIN_CONSUMER_ESTIMATES = dg.AssetKey([EFFECTS, "within_consumer_estimates"])
 CAUSAL_ESTIMATES = dg.AssetKey([EFFECTS, "causal_estimates"])
@@ -90,6 +92,8 @@ ARTEFACT_SOURCES = {
     "consumer_channel_effects": CONSUMER_CHANNEL_EFFECTS,
     "family_status": FAMILY_STATUS,
     "placebo_results": PLACEBO_RESULTS,
+    "placebo_refits": PLACEBO_REFITS,
+    "robustness_checks": ROBUSTNESS_CHECKS,
     "gate_checks": GATE_CHECKS,
     "champions": CHAMPIONS,
 }

@@ -12,7 +12,7 @@ from assets.hbmmm import hbmmm_estimates, hbmmm_posterior
 from assets.panels import consumer_panel
 from assets.raw import landed_files
 from assets.registry import promotion_gate
-from assets.robustness import placebo_results
+from assets.robustness import placebo_refits, placebo_results, robustness_checks
 from assets.warehouse import warehouse_assets
 from orchestration.jobs import ALL_JOBS, EXECUTOR
 from orchestration.resources.dbt import dbt_resource
@@ -24,6 +24,8 @@ PYTHON_ASSETS = [
     hbmmm_posterior,
     hbmmm_estimates,
     placebo_results,
+    placebo_refits,
+    robustness_checks,
     within_consumer_estimates,
     causal_estimates,
     exposure_overlap,

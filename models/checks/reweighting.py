@@ -38,7 +38,7 @@ def reweight(fit: HBMMMFit, config: HBMMMConfig) -> Reweighting:
     kept, shapes = [], []
     for draws in fit.draws:
         flat = draws.reshape(-1, draws.shape[-1])
-        ratios = log_prior(fit, config, flat) - log_prior(fit, fit.config, flat)
+        ratios = log_prior_change(fit, config, flat)
         if np.ptp(ratios) < 1e-12:  # the same prior: nothing to weigh
             kept.append(np.full(len(fit.kept_index), 1.0 / len(fit.kept_index)))
             shapes.append(-np.inf)
@@ -50,13 +50,17 @@ def reweight(fit: HBMMMFit, config: HBMMMConfig) -> Reweighting:
     return Reweighting(np.stack(kept) / len(kept), float(np.max(shapes)))
 
 
-def log_prior(fit: HBMMMFit, config: HBMMMConfig, draws: np.ndarray) -> np.ndarray:
-    """Log prior density of draws (S, d), up to a constant of the configuration, (S,)."""
-    sd = prior_table(fit.design, len(fit.strata), config)[1]
-    density = -0.5 * np.sum((draws / sd) ** 2, axis=1)
+def log_prior_change(fit: HBMMMFit, config: HBMMMConfig, draws: np.ndarray) -> np.ndarray:
+    """Log of the other prior's density over that of the fit's at draws (S, d), up to a constant, (S,)."""
+    sd, other = (prior_table(fit.design, len(fit.strata), c)[1] for c in (fit.config, config))
+    change = -0.5 * draws**2 @ (other**-2.0 - sd**-2.0)
     part = Layout.of(fit.design, len(fit.strata)).correlation
-    if part.stop > part.start:
+    if part.stop > part.start and config.prior_slope_correlation != fit.config.prior_slope_correlation:
         slopes = len(fit.design.slope_columns) - 1
-        concentration = config.prior_slope_correlation
-        density += [correlation.log_prior_ratio(z, slopes, concentration)[0] for z in draws[:, part]]
-    return density
+        for sign, concentration in (
+            (1.0, config.prior_slope_correlation),
+            (-1.0, fit.config.prior_slope_correlation),
+        ):
+            values = [correlation.log_prior_ratio(z, slopes, concentration)[0] for z in draws[:, part]]
+            change += sign * np.array(values)
+    return change

@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     simulated_confounding: float = Field(default=0.5, ge=0, le=1)
     mlflow_tracking_uri: str = ""
     force_refit: bool = False
+    robustness_refits: bool = False
+    placebo_replicates_count: int = Field(default=200, ge=1)
 
     @model_validator(mode="before")
     @classmethod

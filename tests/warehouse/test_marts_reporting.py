@@ -68,15 +68,30 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     write(home, "consumer_channel_effects", [EFFECT | {"consumer_id": "NULL", "learned_share": 0.1}])
     placebo = {"placebo_kind": "lead", "channel_id": "tv", "estimand": "slope", "data_version": "d"}
     write(home, "placebo_results", [placebo | {"reason": "not evaluated"}])
+    write(home, "placebo_refits", [placebo | {"placebo_kind": "reassignment_hbmmm", "p_value": 0.02}])
+    check = {"specification_kind": "prior", "specification": "row_sd halved", "model_name": "hbmmm"}
+    check |= {"channel_id": "tv", "estimand": "slope", "data_version": "d", "sign_holds": True}
+    write(
+        home, "robustness_checks", [check, check | {"specification": "basis", "reason": "not evaluated: x"}]
+    )
     publish(home)
-    for table in (*EFFECT_TABLES, "placebo_results"):
+    for table in (*EFFECT_TABLES, "placebo_results", "robustness_checks"):
         schema = pq.read_schema(home.settings.artefacts_dir / "reporting" / f"{table}.parquet")
         assert schema.names == list(ARTEFACT_SCHEMAS[table])
     assert [row["method"] for row in published(home, "channel_effects")] == ["posterior", "within"]
     assert published(home, "market_channel_effects")[0]["market_id"] == "'; drop table x; --"
     assert published(home, "segment_channel_effects")[0]["segment_value"] == "007"
     assert published(home, "consumer_channel_effects")[0]["consumer_id"] == "NULL"
-    assert published(home, "placebo_results")[0]["passed"] is None
+    placebos = published(home, "placebo_results")
+    assert [(row["placebo_kind"], row["passed"], row["p_value"]) for row in placebos] == [
+        ("lead", None, None),
+        ("reassignment_hbmmm", None, 0.02),
+    ]
+    checks = published(home, "robustness_checks")
+    assert [(row["specification"], row["sign_holds"]) for row in checks] == [
+        ("basis", True),
+        ("row_sd halved", True),
+    ]
 
 
 def test_effects_that_cannot_be_right_fail_the_build(home: Any) -> None:

@@ -3,6 +3,8 @@
 with placebos as (
 
     select * from {{ source('artefacts', 'placebo_results') }}
+    union all by name
+    select * from {{ source('artefacts', 'placebo_refits') }}
 
 ),
 
@@ -19,7 +21,13 @@ final as (
         replicates_count,
         passed,
         reason,
-        data_version
+        data_version,
+        actual_estimate,
+        false_positive_rate,
+        false_positive_rate_lower,
+        false_positive_rate_upper,
+        smallest_detectable_effect,
+        model_version
     from placebos
 
 )
