@@ -139,8 +139,10 @@ def _draw_intervals(axis, rows: pd.DataFrame, names: list[str], channels: list[s
 
 
 def _short(name: str) -> str:
+    """Identifiers are data: shortened, and a dollar in one starts no formula."""
     text = str(name)
-    return text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 3].rstrip() + "..."
+    text = text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 3].rstrip() + "..."
+    return text.replace("$", r"\$")
 
 
 def _empty_figure(text: str) -> bytes:

@@ -12,7 +12,8 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SmoothedWeights:
-    """weights (S,) sum to 1; k_hat: shape of the weights' tail (nan where it cannot be judged); ess: Kish size."""
+    """weights (S,) sum to 1; k_hat: shape of the weights' tail (nan where it cannot be judged, infinite where a few
+    draws have all the weight); ess: Kish size."""
 
     weights: np.ndarray
     k_hat: float
@@ -30,8 +31,13 @@ def smooth_weights(log_ratios: np.ndarray) -> SmoothedWeights:
         chosen = order[-tail:]
         cutoff = np.exp(log_weights[order[-tail - 1]])
         excess = np.exp(log_weights[chosen]) - cutoff
-        if excess[-1] > 0:
-            k_hat, scale = fit_pareto_tail(excess[excess > 0])
+        positive = excess[excess > 0]
+        if (
+            0 < len(positive) < 5
+        ):  # of no tail is anything known; where the others underflow, it is out of all bounds
+            k_hat = np.inf if cutoff == 0.0 else np.nan
+        elif len(positive):
+            k_hat, scale = fit_pareto_tail(positive)
             if np.isfinite(k_hat):
                 probability = (np.arange(tail) + 0.5) / tail
                 smooth = cutoff + _quantile(probability, k_hat, scale)

@@ -119,6 +119,13 @@ def test_k_hat_sees_a_proposal_that_is_too_narrow():
     assert smooth_weights(wide).k_hat < 0.3
 
 
+def test_k_hat_of_one_draw_that_has_all_the_weight_is_infinite():
+    """The others' weights underflow, so no tail is left to fit: ten draws' weight once made that a k-hat of 0.22."""
+    found = smooth_weights(1e5 * np.random.default_rng(11).standard_normal(400))
+    assert found.k_hat == np.inf and found.ess == pytest.approx(1.0)
+    assert np.isnan(smooth_weights(np.zeros(400)).k_hat)
+
+
 @pytest.fixture(scope="module")
 def both() -> dict:
     """One world whose small noise lets 800 consumers say much about the variances, fitted by both samplers."""

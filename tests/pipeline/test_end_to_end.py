@@ -7,6 +7,7 @@ exactly what is not evaluated). The runs are shared by the tests of this file.
 import dataclasses
 import json
 import re
+import shutil
 
 import duckdb
 import pandas as pd
@@ -233,9 +234,60 @@ def test_roas_is_refused_without_spend(first):
     assert all("no spend in marketing_activities" in reason for *_, reason in found)
 
 
-@pytest.mark.parametrize("name", [*EFFECT_TABLES, "placebo_results", "data_quality"])
+@pytest.mark.parametrize("name", [*EFFECT_TABLES, "placebo_results", "robustness_checks", "data_quality"])
 def test_every_published_table_has_rows(first, name):
     assert first.table(name, "count(*)")[0][0] > 0
+
+
+def test_refits_that_nobody_ran_are_rows_that_say_how_to_run_them(first):
+    how = "run job run_robustness, or set MEDIAMIX_ROBUSTNESS_REFITS=true"
+    checks = first.table(
+        "robustness_checks", "specification, channel_id, mean, reason", "order by channel_id"
+    )
+    assert {(s, m, r) for s, _, m, r in checks} == {("baseline", None, f"not evaluated: {how}")}
+    assert {channel for _, channel, _, _ in checks} == set(EXPOSED)
+    placebos = first.table(
+        "placebo_results",
+        "placebo_kind, replicates_count, passed, reason",
+        "where placebo_kind like '%hbmmm'",
+    )
+    assert set(placebos) == {
+        (kind, 0, None, f"not evaluated: 0 replicates; {how}")
+        for kind in ("reassignment_hbmmm", "history_swap_hbmmm")
+    }
+
+
+def test_refits_are_kept_beside_the_fit_and_taken_up_again(first):
+    from assets.hbmmm import read_fit_pointer
+    from assets.robustness_fits import RobustnessInput, checks_table, placebo_table
+    from assets.status import load_refresh, read_parquet
+    from orchestration.resources.settings import Settings
+
+    def given(count: int, refits: bool) -> RobustnessInput:
+        settings = Settings(home=first.home, placebo_replicates_count=count, fit_processes_count=1)
+        refresh = load_refresh(settings)
+        return RobustnessInput(refresh, read_fit_pointer(refresh), refits)
+
+    folder = given(2, True).folder
+    try:
+        placebo_table(given(2, True))
+        kept = read_parquet(folder / "reassignment_hbmmm.parquet", "")
+        table = placebo_table(given(3, True))
+        more = read_parquet(folder / "reassignment_hbmmm.parquet", "")
+        pd.testing.assert_frame_equal(more[more["replicate"] < 3].reset_index(drop=True), kept)
+        assert sorted(set(more["replicate"])) == [0, 1, 2, 3]
+        assert set(table["reason"]) == {"not evaluated: 3 replicates, 200 needed (run the robustness job)"}
+        assert table["actual_estimate"].notna().all()
+        shown = placebo_table(given(3, False))
+        assert shown["actual_estimate"].tolist() == table["actual_estimate"].tolist()
+        checks = checks_table(given(3, True))
+        assert f"without market {ODD_MARKET}" in set(checks["specification"])
+        assert (checks["mean"].notna() == checks["reason"].isna()).all()
+        assert checks.loc[checks["specification"] == "padded panels", "mean"].notna().all()
+        again = checks_table(given(3, False))
+        assert again["mean"].tolist() == pytest.approx(checks["mean"].tolist(), nan_ok=True)
+    finally:
+        shutil.rmtree(folder)  # later runs on this home are compared with the first
 
 
 def test_the_gate_promoted_the_first_fit(first):
@@ -361,7 +413,7 @@ def test_market_only_data_still_has_its_marts_and_its_quality(market_only):
         f"select count(*), sum(gmv_net_amount) > 0 from '{market_only.home}/marts/market_periods/*/*.parquet'"
     ).fetchall()
     assert rows == [(90, True)]
-    for name in (*EFFECT_TABLES, "placebo_results"):
+    for name in (*EFFECT_TABLES, "placebo_results", "robustness_checks"):
         assert market_only.table(name, "count(*)") == [(0,)]
     assert market_only.table("data_quality", "table_name, reason_code, rows_count", "order by all") == [
         ("market_outcomes", "accepted", 90),

@@ -37,6 +37,14 @@ def test_every_job_is_bounded_in_time(definitions):
         assert definitions.resolve_job_def(job).tags["dagster/max_runtime"] == str(MAX_RUNTIME_SECONDS)
 
 
+def test_only_the_monthly_job_runs_refits(definitions):
+    assert definitions.resolve_job_def("run_robustness").run_config["ops"] == {
+        "robustness__robustness_checks": {"config": {"refits": True}},
+        "robustness__placebo_refits": {"config": {"refits": True}},
+    }
+    assert not definitions.resolve_job_def("full_refresh").run_config
+
+
 def test_both_dbt_steps_wait_in_the_pool_and_nothing_else_does(definitions):
     pools = {}
     for node in definitions.resolve_job_def("full_refresh").nodes:
