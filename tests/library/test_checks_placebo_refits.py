@@ -22,7 +22,7 @@ from models.checks.placebo_refits import (
     placebo_summary,
     reassignment_groups,
 )
-from models.errors import OverlapError
+from models.errors import ConvergenceError, OverlapError
 
 REPLICATES = 40
 
@@ -121,6 +121,28 @@ def test_replicates_are_resumed_extended_and_the_same_in_any_order(small_fit):
     pd.testing.assert_frame_equal(resumed, whole)
     other = placebo_replicates(panel, fake, groups, 20, seed=(4,))
     assert not np.allclose(other["mean"][2:], whole["mean"][2:])
+
+
+def test_a_refit_that_fails_is_left_out_and_the_baseline_must_not(small_fit):
+    panel = small_fit[0]
+    groups = placebo_groups(panel, HISTORY_SWAP)
+    calls = []
+
+    def failing(given):
+        calls.append(given)
+        if len(calls) == 3:
+            raise ConvergenceError("no mode")
+        return fake(given)
+
+    replicates = placebo_replicates(panel, failing, groups, 5, seed=(3,))
+    assert replicates.loc[replicates["mean"].isna(), "replicate"].tolist() == [2]
+    assert placebo_summary(replicates, HISTORY_SWAP, replicates_least=4)["replicates_count"].tolist() == [
+        4,
+        4,
+    ]
+    calls[:] = [None, None]
+    with pytest.raises(ConvergenceError, match="no mode"):
+        placebo_replicates(panel, failing, groups, 5, seed=(3,))
 
 
 def test_two_processes_give_what_one_gives(small_fit):
