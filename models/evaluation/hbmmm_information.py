@@ -27,7 +27,7 @@ from models.panel import ConsumerPanel
 
 
 def hbmmm_information(fit: Any, panel: ConsumerPanel, seed: int = 0) -> tuple[InformationCriterion, ...]:
-    """(conditional DIC, conditional WAIC, conditional LOO, marginal DIC, marginal WAIC) of an HBMMMFit.
+    """(conditional DIC, WAIC and LOO, marginal DIC, WAIC and LOO) of an HBMMMFit.
 
     The deviance "at the posterior mean" takes expectations and the covariance of consumer effects at their posterior
     means, and the noise at the mean of its log. The LOO (hierarchical_loo.py) is exact given the variances at those
@@ -88,17 +88,20 @@ def hbmmm_information(fit: Any, panel: ConsumerPanel, seed: int = 0) -> tuple[In
     at_mean = conditional_log_likelihood(outcome, expected, noise).sum() - unit * len(rows)
     residual = outcome - population
     marginal_at_mean = marginal_log_likelihood(residual, rows[:, slopes], who, covariance, noise**2).sum()
-    loo = _exact_loo(fit, rows, outcome, who, features_sum / len(fit.completed), covariance, noise)
+    loo, new_loo = _exact_loos(fit, rows, outcome, who, features_sum / len(fit.completed), covariance, noise)
     return (
         by_row.dic(at_mean, "conditional"),
         by_row.waic("conditional"),
         pooled_criterion("LOO", "conditional", loo.variant, -0.5 * loo.pointwise - unit),
         by_consumer.dic(marginal_at_mean - unit * len(rows), "marginal"),
         by_consumer.waic("marginal"),
+        pooled_criterion(
+            "LOO", "marginal", new_loo.variant, -0.5 * new_loo.pointwise - unit * rows_of_consumer
+        ),
     )
 
 
-def _exact_loo(
+def _exact_loos(
     fit: Any,
     rows: np.ndarray,
     outcome: np.ndarray,
@@ -106,8 +109,8 @@ def _exact_loo(
     features: np.ndarray,
     covariance: np.ndarray,
     noise: np.ndarray,
-) -> InformationCriterion:
-    """LOO of the scaled rows (R, pD), centred on their consumer; fixed and market effects are refitted too."""
+) -> tuple[InformationCriterion, InformationCriterion]:
+    """LOOs of the scaled rows (R, pD), centred on their consumer; fixed and market effects are refitted too."""
     design = fit.design
     owners = np.array([c for c, _ in design.moderators], dtype=np.int64)
     population = np.hstack([rows, rows[:, owners] * features[who]])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from models.baselines.known_population import KnownPopulation
+from models.baselines.oracle import Oracle
 from models.panel import ConsumerPanel
 from models.simulate import consumer_months as paper
 from models.simulate.consumer_months import (
@@ -53,6 +54,11 @@ def paper_panel(months: ConsumerMonths) -> ConsumerPanel:
         currency_code=OUTCOME_UNIT,
         period="month",
     )
+
+
+def paper_oracle(months: ConsumerMonths) -> Oracle:
+    """The predictor that knows every expectation of this world: what is left is the noise."""
+    return Oracle.of_panel(paper_panel(months), months.expected, paper.NOISE_SD)
 
 
 def paper_population(config: ConsumerMonthsConfig, months: ConsumerMonths) -> KnownPopulation:

@@ -68,7 +68,8 @@ class MarketTruth:
 @dataclass(frozen=True, eq=False)
 class ConsumerMonths:
     """A chunk. By consumer: number (n,), market (n,), characteristics (n, 3), slopes (n, C), months (n,).
-    By row: consumer (R,) position in the chunk, period (R,), exposures (R, C), covariates (R, 3), outcome (R,)."""
+    By row: consumer (R,) position in the chunk, period (R,), exposures (R, C), covariates (R, 3), expected (R,): the
+    outcome without its noise, outcome (R,)."""
 
     number: np.ndarray
     market: np.ndarray
@@ -79,6 +80,7 @@ class ConsumerMonths:
     period: np.ndarray
     exposures: np.ndarray
     covariates: np.ndarray
+    expected: np.ndarray
     outcome: np.ndarray
 
 
@@ -124,10 +126,10 @@ def consumer_months(config: ConsumerMonthsConfig) -> Iterator[ConsumerMonths]:
         intercept = LOG_INTERCEPT_MEAN + known @ INTERCEPT_LOADINGS + PROPENSITY_LOADING * propensity
         intercept += truth.intercepts[market] + rng.normal(0.0, INTERCEPT_OWN_SD, n)
         scaled = (exposures - EXPOSURE_MEANS) / EXPOSURE_SDS
-        outcome = intercept[consumer] + np.einsum("rc,rc->r", scaled, slopes[consumer])
-        outcome += np.einsum("rz,rz->r", covariates, truth.covariate_effects[market[consumer]])
-        outcome += rng.normal(0.0, NOISE_SD, len(consumer))
+        expected = intercept[consumer] + np.einsum("rc,rc->r", scaled, slopes[consumer])
+        expected += np.einsum("rz,rz->r", covariates, truth.covariate_effects[market[consumer]])
+        outcome = expected + rng.normal(0.0, NOISE_SD, len(consumer))
         yield ConsumerMonths(
             np.arange(start, start + n), market, known, slopes, months, consumer, period,
-            exposures, covariates, outcome,
+            exposures, covariates, expected, outcome,
         )  # fmt: skip

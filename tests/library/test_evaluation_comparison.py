@@ -17,7 +17,7 @@ from models.errors import PanelError
 from models.evaluation.comparison import compare_panels, compare_predictors, score_prediction, wide_table
 from models.evaluation.hbmmm_predictor import HBMMMPredictor
 from models.evaluation.metrics import rmse
-from models.evaluation.paper_panel import paper_panel, paper_population
+from models.evaluation.paper_panel import paper_oracle, paper_panel, paper_population
 from models.evaluation.splits import by_consumer_splits, rolling_origin_splits
 from models.simulate import consumer_months as paper
 from models.simulate.consumer_months import ConsumerMonthsConfig, consumer_months
@@ -140,7 +140,7 @@ def test_new_consumers_fall_back_where_a_model_knows_nobody(small):
 # ------------------------------------------------------------------------------ the paper's world
 @pytest.fixture(scope="module")
 def world() -> dict:
-    """400 consumers, 24 months each, 4 markets, months 19-24 held out; the truth is the same world without noise."""
+    """400 consumers, 24 months each, 4 markets, months 19-24 held out; and the same world drawn without noise."""
     config = ConsumerMonthsConfig(CONSUMERS, MARKETS, shortest=24, seed=SEED)
     months = next(consumer_months(config))
     with pytest.MonkeyPatch.context() as patch:
@@ -160,7 +160,8 @@ def test_the_panel_is_the_world_and_its_truth_differs_by_the_noise_alone(world: 
     dense = np.stack([panel.exposures_by_calendar(c) for c in range(4)], axis=2)
     np.testing.assert_array_equal(dense[panel.consumer_index, panel.period_index], months.exposures)
     np.testing.assert_array_equal(panel.consumer_market_index[panel.consumer_index], panel.market_index)
-    noise = months.outcome - world["quiet"].outcome
+    np.testing.assert_allclose(months.expected, world["quiet"].outcome, rtol=0, atol=1e-12)
+    noise = months.outcome - months.expected
     assert noise.std() == pytest.approx(paper.NOISE_SD, rel=4 / np.sqrt(2 * len(noise)))
     assert abs(np.corrcoef(noise, world["quiet"].outcome)[0, 1]) < 4 / np.sqrt(len(noise))
 
@@ -169,7 +170,7 @@ def test_the_panel_is_the_world_and_its_truth_differs_by_the_noise_alone(world: 
 def fitted(world: dict) -> dict:
     """Every predictor fitted once on months 1-18."""
     predictors = {
-        "oracle": Oracle.of_panel(world["panel"], world["quiet"].outcome, paper.NOISE_SD),
+        "oracle": paper_oracle(world["months"]),
         "known_population": world["population"],
         "hbmmm": HBMMM,
         "market_bayes": MarketBayes(),

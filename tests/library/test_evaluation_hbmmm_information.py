@@ -66,7 +66,7 @@ def test_levels_and_penalties_are_what_they_should_be(fitted: dict):
         {k: (round(v.value, 1), round(v.effective_parameters, 1), v.points_count) for k, v in found.items()}
     )
     assert list(found) == [
-        "conditional DIC", "conditional WAIC", "conditional LOO", "marginal DIC", "marginal WAIC"
+        "conditional DIC", "conditional WAIC", "conditional LOO", "marginal DIC", "marginal WAIC", "marginal LOO"
     ]  # fmt: skip
     effects = panel.consumers_count * len(fit.design.slope_columns)
     global_count = len(fit.parameter_names)
@@ -74,6 +74,7 @@ def test_levels_and_penalties_are_what_they_should_be(fitted: dict):
     assert 3 < found["marginal DIC"].effective_parameters < 1.3 * global_count
     conditional, marginal = found["conditional WAIC"], found["marginal WAIC"]
     assert abs(conditional.value - found["conditional LOO"].value) < 0.2 * conditional.effective_parameters
+    assert abs(marginal.value - found["marginal LOO"].value) < 0.5 * marginal.effective_parameters
     assert marginal.value - conditional.value > 10 * abs(conditional.value - found["conditional LOO"].value)
     assert conditional.points_count == panel.rows_count and marginal.points_count == panel.consumers_count
     with pytest.raises(ValueError, match="must not be subtracted"):
@@ -90,14 +91,16 @@ def test_loo_by_consumer_blocks_is_that_of_the_dense_design(has_markets: bool):
     m, tau = rng.normal(size=(rows, 3)), np.array([0.5, 0.2, 1.0])
     precision, y = np.diag([0.1, 1.0, 2.0, 0.5]), rng.normal(size=rows)
     market = {"market_design": m, "market_index": home, "market_sd": tau} if has_markets else {}
-    found = hierarchical_loo(y, population, precision, x, who, covariance, noise, **market)
+    by_row, by_consumer = hierarchical_loo(y, population, precision, x, who, covariance, noise, **market)
     parts = [population, *(x * (who == i)[:, None] for i in range(9))]
     priors = [np.linalg.inv(precision)] + [covariance] * 9
     if has_markets:
         parts += [m * (home == j)[:, None] for j in range(3)]
         priors += [np.diag(tau**2)] * 3
-    dense = exact_loo(y, np.hstack(parts), linalg.block_diag(*priors), noise)
-    np.testing.assert_allclose(found.pointwise, dense.pointwise, rtol=1e-9)
+    design, prior = np.hstack(parts), linalg.block_diag(*priors)
+    np.testing.assert_allclose(by_row.pointwise, exact_loo(y, design, prior, noise).pointwise, rtol=1e-9)
+    dense = exact_loo(y, design, prior, noise, groups=who)
+    np.testing.assert_allclose(by_consumer.pointwise, dense.pointwise, rtol=1e-9)
     with pytest.raises(ValueError, match="ascending order"):
         hierarchical_loo(y, population, precision, x, who[::-1], covariance, noise)
 
@@ -125,8 +128,13 @@ def test_loo_of_the_fit_is_that_of_one_dense_regression(fitted: dict):
     prior = linalg.block_diag(np.diag(prior_sd**2), *[covariance] * panel.consumers_count)
     y = panel.gmv / fit.design.outcome_scale
     dense = exact_loo(y, np.hstack([population, *own]), prior, noise_sd**2)
-    expected = dense.pointwise + 2 * np.log(fit.design.outcome_scale)
-    np.testing.assert_allclose(fitted["found"]["conditional LOO"].pointwise, expected, rtol=1e-7)
+    unit = 2 * np.log(fit.design.outcome_scale)
+    np.testing.assert_allclose(
+        fitted["found"]["conditional LOO"].pointwise, dense.pointwise + unit, rtol=1e-7
+    )
+    dense = exact_loo(y, np.hstack([population, *own]), prior, noise_sd**2, groups=who)
+    expected = dense.pointwise + unit * np.bincount(who)
+    np.testing.assert_allclose(fitted["found"]["marginal LOO"].pointwise, expected, rtol=1e-7)
 
 
 def test_a_fit_with_a_market_level_and_completed_data_sets_has_its_criteria_too(small_fit):
