@@ -5,8 +5,8 @@
 The inverse covariance of all y is Q = W - W Z A Z' W with W = blockdiag(V_i^-1), V_i = X_i V X_i' + D_i,
 Z_i = [F_i, M_i in the place of market j] and A = (prior + Z'WZ)^-1, so that (Q y)_t and Q_tt need one consumer's rows
 at a time. A row is left out of everything: the population (phi, m) is refitted without it as well as b_i. With the
-population held at its posterior mean the LOO of a fit of 100 consumers (925 rows) came out at 7054, here at 7073. All rows of a
-consumer together (marginal) need the block Q_ii in the place of Q_tt. Variances are taken as known.
+population held at its posterior mean the LOO of a fit of 100 consumers (925 rows) came out at 7054, here at 7073.
+All rows of a consumer together (marginal) need the block Q_ii in the place of Q_tt. Variances are taken as known.
 `information.exact_loo` computes the same from one dense design; tests hold this to it.
 """
 

@@ -1,9 +1,9 @@
 """DIC, WAIC and exact LOO of the non-hierarchical Bayes model (market_bayes.py) on the rows it was fitted on.
 
 Rows are independent given a market's coefficients and noise, so that a consumer's log-likelihood is the sum over its
-rows: "conditional" has rows as points, "marginal" has consumers, and the two DICs are one number. LOO is in closed form:
-with H = X_g L^-1 X_g' and r the residuals of the left-out rows g at the posterior mean, they are Student t given the
-rest with 2 (a - |g| / 2) degrees of freedom, mean y - (I - H)^-1 r and squared scale
+rows: "conditional" has rows as points, "marginal" has consumers, and the two DICs are one number. LOO is in closed
+form: with H = X_g L^-1 X_g' and r the residuals of the left-out rows g at the posterior mean, they are Student t given
+the rest with 2 (a - |g| / 2) degrees of freedom, mean y - (I - H)^-1 r and squared scale
     (b_n - r'(I - H)^-1 r / 2) / (a - |g| / 2) (I - H)^-1.
 Numbers are of the outcome in its own unit, so that they compare with those of hbmmm_information. The market's outcome
 mean and sd, by which the priors are scaled, count as given.

@@ -14,7 +14,7 @@ def posterior_densities(
     figure, axes = new_figure(7.0, 0.9 + 1.1 * max(len(draws), 1), rows=max(len(draws), 1))
     for axis, (name, values) in zip(axes[:, 0], draws.items(), strict=False):
         flat = np.asarray(values, dtype=float).ravel()
-        grid, density = _density(flat)
+        grid, density = density_curve(flat)
         lower, upper = np.quantile(flat, [(1 - interval_level) / 2, (1 + interval_level) / 2])
         axis.fill_between(grid, density, color=BLUE, alpha=0.25, linewidth=0)
         axis.plot(grid, density, color=BLUE, linewidth=1)
@@ -52,7 +52,7 @@ def rank_plot(draws: Mapping[str, np.ndarray], title: str, bins: int = 20) -> by
     return to_png(figure)
 
 
-def _density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def density_curve(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian kernel density on 200 points, bandwidth by Silverman's rule; a spike where all are equal."""
     spread = values.std()
     if not spread > 0:

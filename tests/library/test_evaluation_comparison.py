@@ -15,10 +15,13 @@ from models.baselines.ridge import Ridge
 from models.baselines.seasonal_naive import SeasonalNaive
 from models.errors import PanelError
 from models.evaluation.comparison import compare_panels, compare_predictors, score_prediction, wide_table
+from models.evaluation.group_slopes import group_slope_draws
 from models.evaluation.hbmmm_predictor import HBMMMPredictor
 from models.evaluation.metrics import rmse
 from models.evaluation.paper_panel import paper_oracle, paper_panel, paper_population
+from models.evaluation.paper_parameters import intercept_weights, paper_parameters
 from models.evaluation.splits import by_consumer_splits, rolling_origin_splits
+from models.hbmmm.statistics import SufficientStatistics
 from models.simulate import consumer_months as paper
 from models.simulate.consumer_months import ConsumerMonthsConfig, consumer_months
 
@@ -227,6 +230,57 @@ def test_held_out_errors_have_the_order_that_the_world_implies(world: dict, fitt
     ):
         assert wide.loc[name, "interval_coverage"] == pytest.approx(0.95, abs=4 * error)
     assert wide.loc["hbmmm", "interval_width"] < 0.8 * wide.loc["pooled_ols", "interval_width"]
+
+
+def test_the_papers_parameters_are_found_in_the_papers_units(world: dict, fitted: dict):
+    fit = fitted["hbmmm"].fit
+    means = dict(zip(paper.CHANNEL_IDS, paper.EXPOSURE_MEANS, strict=True))
+    sds = dict(zip(paper.CHANNEL_IDS, paper.EXPOSURE_SDS, strict=True))
+    found = paper_parameters(fit, means, sds)
+    own = np.sum(paper.INTERCEPT_LOADINGS**2) + paper.PROPENSITY_LOADING**2 + paper.INTERCEPT_OWN_SD**2
+    truth = {
+        "mu_alpha": paper.LOG_INTERCEPT_MEAN,
+        "sigma_alpha": np.sqrt(own),
+        "sigma_epsilon": paper.NOISE_SD,
+    }
+    for i, channel in enumerate(paper.CHANNEL_IDS):
+        truth |= {f"mu_beta[{channel}]": paper.SLOPE_MEANS[i], f"sigma_beta[{channel}]": paper.SLOPE_SDS[i]}
+    assert set(found) == set(truth)
+    for name, value in truth.items():
+        assert found[name].shape == fit.draws.shape[1:3]
+        assert abs(found[name].mean() - value) < 4 * found[name].std(), name
+    assert found["sigma_epsilon"].std() < 0.02 and found["sigma_alpha"].std() < 0.1
+    # the intercept is what the fixed coefficients expect of a month with average exposures and covariates at zero
+    weights, _ = intercept_weights(fit, fit.completed[0], means)
+    split = world["split"]
+    who = 7
+    row = np.concatenate([[1.0], paper.EXPOSURE_MEANS, np.zeros(3)])
+    columns = {c.name: c for c in fit.design.row_columns}
+    train = split.train
+    mine = train.consumer_index == who
+    raw_means = np.concatenate([[0.0], train.exposures[mine].mean(0), train.covariates[mine].mean(0)])
+    names = [
+        "intercept",
+        *(f"exposure[{c}]" for c in train.channel_ids),
+        *(f"covariate[{z}]" for z in train.covariate_names),
+    ]
+    for j, name in enumerate(names):
+        at = list(columns).index(name)
+        assert weights[who, at] == pytest.approx((row[j] - raw_means[j]) / columns[name].scale)
+
+
+def test_draws_of_group_slopes_average_to_the_consumers_own(world: dict, fitted: dict):
+    fit, train = fitted["hbmmm"].fit, world["split"].train
+    members = np.stack([np.ones(CONSUMERS, bool), np.arange(CONSUMERS) < 50])
+    found = group_slope_draws(fit, SufficientStatistics.from_panel(train), members)
+    columns = list(fit.design.slope_columns[1:])
+    scale = fit.design.outcome_scale / np.array([fit.design.row_columns[c].scale for c in columns])
+    own = fit.coefficient_mean[:, columns] * scale
+    error = found.std(axis=0) / np.sqrt(len(found))
+    for g in range(2):
+        assert (np.abs(found[:, g].mean(axis=0) - own[members[g]].mean(axis=0)) < 6 * error[g]).all()
+    with pytest.raises(ValueError, match="no consumer"):
+        group_slope_draws(fit, SufficientStatistics.from_panel(train), members & False)
 
 
 def test_a_stranger_is_predicted_from_market_and_characteristics_alone(world: dict, fitted: dict):

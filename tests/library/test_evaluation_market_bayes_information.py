@@ -1,4 +1,4 @@
-"""Information criteria of the market-by-market regressions: LOO against refitting, DIC and WAIC against their limits."""
+"""Information criteria of the market-by-market regressions: LOO against refitting, DIC and WAIC by their penalties."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,120 @@
+"""Tables 5 to 8 of Ni et al. 2023 on Complete Journey, from a home where `make run` has been.
+
+Tables 5 and 6 take all households and the published fit. Tables 7 and 8 take an even sample of households, since each
+asks for many fits; the outcome is money, the household-week the row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.paper_people import summary_rows
+from benchmarks.paper_world import diagnostics_of, fit_panel, plain, plain_predictors, records, table_8
+
+HELD_OUT_WEEKS = 6
+
+
+class Home:
+    """The panel of a home's last refresh and its published fit; raises FileNotFoundError where there is none."""
+
+    def __init__(self, home: str) -> None:
+        from assets.status import load_refresh
+        from models.hbmmm.fit import HBMMMFit
+
+        os.environ["MEDIAMIX_HOME"] = home
+        self.refresh = load_refresh()
+        self.panel = self.refresh.read_panel()
+        folders = sorted(
+            Path(home).glob("artefacts/fits/hbmmm/fingerprint=*"), key=lambda f: f.stat().st_mtime
+        )
+        if not folders:
+            raise FileNotFoundError(f"{home} holds no fit of the HBMMM; make run there first.")
+        self.fit = HBMMMFit.load(folders[-1] / "fit")
+        self.effects = pd.read_parquet(folders[-1] / "effects" / "channel_effects.parquet")
+
+    def sample(self, households: int) -> Any:
+        """The panel of evenly spaced households."""
+        from models.evaluation.splits import panel_subset
+
+        step = max(1, -(-self.panel.consumers_count // households))
+        return panel_subset(self.panel, self.panel.consumer_index % step == 0)
+
+
+def run(
+    home: str, households: int, replicates: int, processes: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """All tables that the data define."""
+    at = Home(home)
+    panel, fit = at.panel, at.fit
+    values = {f"Weekly purchase amount ({panel.currency_code})": panel.gmv}
+    values |= {f"{c} exposures": panel.exposures[:, i] for i, c in enumerate(panel.channel_ids)}
+    for name, kind in panel.characteristic_kinds.items():
+        if kind == "numeric":
+            known = panel.characteristics[name].to_numpy(dtype=float)
+            values[name] = known[np.isfinite(known)]
+    slopes = at.effects.query("estimand == 'slope' and exposure_distribution == 'panel_rows'")
+    columns = ["channel_id", "mean", "interval_lower", "interval_upper", "r_hat", "ess", "unit"]
+    tell("Complete Journey: fit on the first weeks")
+    sample = at.sample(households)
+    found = {
+        "source": at.refresh.source_name,
+        "households": panel.consumers_count,
+        "rows": panel.rows_count,
+        "as_of_date": at.refresh.as_of_date.isoformat(),
+        "table_5": plain(summary_rows(values)),
+        "table_6": records(slopes[columns].set_index("channel_id")),
+        "own_spread": own_spread(fit),
+        "sampler": plain(diagnostics_of(fit)),
+        "sample_households": sample.consumers_count,
+        "table_7": comparison(sample, tell),
+        "table_8": table_8(fit, sample, replicates, processes, tell),
+        "replicates": replicates,
+    }
+    return json.loads(json.dumps(found, allow_nan=False))
+
+
+def own_spread(fit: Any) -> list[dict[str, Any]]:
+    """Posterior of the spread of households' own slopes on counts, money per exposure."""
+    from models.hbmmm.problem import Layout
+
+    layout, unit = Layout.of(fit.design, len(fit.strata)), fit.design.outcome_scale
+    rows = []
+    for k, column in enumerate(fit.design.slope_columns[1:], start=1):
+        name = fit.design.row_columns[column]
+        values = fit.draws[..., layout.consumer][..., k] * unit / name.scale
+        low, high = np.quantile(values, [0.025, 0.975])
+        rows.append({"channel_id": name.channel_id, "mean": values.mean(), "lower": low, "upper": high})
+    return plain(rows)
+
+
+def comparison(panel: Any, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Table 7 on the last weeks of a sample of households, in money."""
+    from benchmarks.paper_world import AlreadyFitted
+    from models.baselines.market_bayes import MarketBayes
+    from models.evaluation.comparison import compare_predictors, wide_table
+    from models.evaluation.hbmmm_predictor import FittedHBMMM
+    from models.evaluation.splits import rolling_origin_splits
+
+    split = rolling_origin_splits(panel, horizon=HELD_OUT_WEEKS)[0]
+    options = {"draws": 400, "imputations_count": 2, "effect_draws": 400}
+    trained = fit_panel(split.train, options)
+    tell("Complete Journey: held-out weeks")
+    predictors = {
+        "hbmmm": AlreadyFitted(FittedHBMMM(trained)),
+        "market_bayes": MarketBayes(),
+        **plain_predictors(),
+    }
+    scores = wide_table(compare_predictors([split], predictors))
+    return {
+        "split": split.name,
+        "rows": len(split.test),
+        "scores": records(scores),
+        "sampler": plain(diagnostics_of(trained)),
+    }
