@@ -30,7 +30,8 @@ def page(content: dict[str, Any]) -> str:
         "",
         f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
         f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores (load {where['load_average']} at "
-        f"the start), {where['memory_gib']} GiB; simulated worlds {content['simulated_seconds']:.0f} s, seed {content['seed']}.",
+        f"the start), {where['memory_gib']} GiB; simulated worlds {content['simulated_seconds']:.0f} s, "
+        f"seed {content['seed']}.",
         "",
         "Tables 5 to 8 and Figures 3 to 6 of Ni et al. 2023, computed from two simulated worlds whose truth is known. "
         f"*Bulk*: {content['consumers']:,} consumers of 24 months in 50 markets, log1p of dollars linear in z-scored "
@@ -136,7 +137,8 @@ def _sampler(s: dict[str, Any]) -> str:
     return (
         f"{s['method'].upper()}, {s['chains']} chains of {s['draws_a_chain']} draws, "
         f"largest R-hat {s['r_hat_max']:.4f}, least bulk ESS {s['ess_bulk_min']:,.0f}, "
-        f"least tail ESS {s['ess_tail_min']:,.0f}, {s['divergences']} divergences, {s['seconds']['sampling']:.0f} s of sampling."
+        f"least tail ESS {s['ess_tail_min']:,.0f}, {s['divergences']} divergences, "
+        f"{s['seconds']['sampling']:.0f} s of sampling."
     )
 
 
@@ -309,7 +311,7 @@ def _complete_journey(c: dict[str, Any] | None, seconds: float | None) -> list[s
         "### Table 5",
         "",
         *table(["variable", "mean", "sd", "min", "max", "known values"], summary),
-        "### Table 6: published fit of all households, dollars per exposure",
+        f"### Table 6: the home's fit of all households ({c['fit_fingerprint']}), dollars per exposure",
         "",
         *table(["channel", "mean slope", "95 % interval", "R-hat", "ESS"], slopes),
         f"{_sampler(c['sampler'])} Spread of households' own slopes (consumer_sd):",
@@ -317,14 +319,16 @@ def _complete_journey(c: dict[str, Any] | None, seconds: float | None) -> list[s
         *table(["channel", "mean", "95 % interval"], spread),
         f"### Table 7: last weeks held out, {c['sample_households']:,} households",
         "",
-        f"{t7['rows']:,} household-weeks ({t7['split']}), dollars; an even sample of households, so that the study "
-        f"ends in minutes. HBMMM on two completed data sets with {s['draws_a_chain']} draws a chain: largest R-hat "
+        f"{t7['rows']:,} household-weeks ({t7['split']}), dollars, of the {c['sample_markets']} largest markets, so that the "
+        f"study ends in minutes. HBMMM on two completed data sets with {s['draws_a_chain']} draws a chain: largest R-hat "
         f"{s['r_hat_max']:.3f}, least bulk ESS {s['ess_bulk_min']:,.0f}, {s['divergences']} divergences.",
         "",
         *table(
             ["model", "RMSE", "MAE", "R2", "CRPS", "95 % coverage", "RMSE cut against OLS"],
             _score_rows(t7["scores"]),
         ),
+        "Seasonal naive has no year before it here: it gives the household's own mean.",
+        "",
         *_table_8(
             c["table_8"], "dollars per exposure", "###", f", the same {c['sample_households']:,} households"
         ),

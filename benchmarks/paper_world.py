@@ -76,7 +76,6 @@ def diagnostics_of(fit: Any) -> dict[str, Any]:
         "ess_bulk_min": float(table["ess_bulk"].min()),
         "ess_tail_min": float(table["ess_tail"].min()),
         "divergences": fit.divergences_count,
-        "e_bfmi": fit.e_bfmi,
         "seconds": {name: round(value, 1) for name, value in fit.seconds.items()},
     }
 
