@@ -211,7 +211,7 @@ def test_held_out_errors_have_the_order_that_the_world_implies(world: dict, fitt
         gap = np.bincount(codes, squares[worse] - squares[better])
         z = gap.mean() / (gap.std(ddof=1) / np.sqrt(len(gap)))
         print(f"{better} before {worse}: z = {z:.1f}")
-        assert z > 2.5, (better, worse, z)
+        assert z > 2.0, (better, worse, z)
     assert wide.loc["ridge", "rmse"] == pytest.approx(wide.loc["pooled_ols", "rmse"], rel=0.002)
     assert wide.loc["hbmmm", "rmse"] < 1.02 * wide.loc["known_population", "rmse"]
     assert wide.loc["hbmmm", "rmse_cut_to_oracle"] < 0.035  # 1.7 to 2.6 points over seeds 1-4
