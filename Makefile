@@ -74,7 +74,7 @@ study-causal: setup ## coverage of the causal layer on known truths, with and wi
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_causal --worlds $(WORLDS)
 
 study-hbmmm: setup ## the paper's Tables 5-8 and Figures 3-6 on simulated worlds, and on the home of a Complete Journey run (HOME_DIR=)
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_hbmmm --replicates $(REPLICATES) $(if $(HOME_DIR),--home "$(HOME_DIR)")
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_hbmmm --replicates $(REPLICATES) $(if $(HOME_DIR),--home "$(HOME_DIR)") $(STUDY)
 
 lock: ## write requirements.lock anew from pyproject.toml, for every Python from 3.11 to 3.13
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'uv>=0.9'

@@ -100,6 +100,9 @@ def simulated(options: argparse.Namespace, tell: Any) -> tuple[dict[str, Any], d
         "table_6": world.table_6(fit),
         "sampler": world.diagnostics_of(fit),
         "segments": people.segments(of_people, fitted, drawn),
+        "learned_share": dict(
+            zip(of_people.design.modelled_channels, of_people.learned_share[:, 1:].mean(axis=0), strict=True)
+        ),
         "segments_sampler": world.diagnostics_of(of_people),
     }
     pictures = {

@@ -9,9 +9,7 @@ from models.figures.posterior import density_curve
 POINTS_MOST = 1_500
 
 
-def individual_effects(
-    effects: pd.DataFrame, characteristics: pd.DataFrame, unit: str, note: str = ""
-) -> bytes:
+def individual_effects(effects: pd.DataFrame, characteristics: pd.DataFrame, unit: str) -> bytes:
     """Densities of consumers' own effects by channel, and scatter panels against each characteristic.
 
     effects: index consumer_id, a column for each channel: posterior means. characteristics: the same index, a numeric
@@ -45,7 +43,7 @@ def individual_effects(
     share = np.bincount(dominant, minlength=len(channels)) / len(dominant)
     largest = ", ".join(f"{c} {s:.0%}" for c, s in zip(channels, share, strict=True))
     figure.suptitle(
-        f"Individual effects (posterior means) of {len(effects):,} consumers; largest for: {largest}{note}",
+        f"Individual effects (posterior means) of {len(effects):,} consumers; largest for: {largest}",
         fontsize=9,
         x=0.01,
         ha="left",
@@ -62,7 +60,7 @@ def _draw_scatter(
     shown = known[:: max(1, -(-len(known) // POINTS_MOST))]
     for c, channel in enumerate(effects.columns):
         mine = shown[dominant[shown] == c]
-        axis.scatter(x[mine], values[mine, c], s=4, color=colors[channel], alpha=0.45, linewidths=0)
+        axis.scatter(x[mine], values[mine, c], s=7, color=colors[channel], alpha=0.55, linewidths=0)
     if len(known) > 2 and np.ptp(x[known]) > 0:
         ends = np.quantile(x[known], [0.01, 0.99])
         for c, channel in enumerate(effects.columns):
