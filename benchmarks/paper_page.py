@@ -274,9 +274,9 @@ def _people(rows: list[dict[str, Any]], sampler: dict[str, Any], learned: dict[s
         "![Figure 5: individual effects](hbmmm_paper_figure_5.png)",
         "",
         "*Figure 5: in this world everybody buys once a month, so that past frequency says nothing; the amount of the "
-        "three months before the panel stands in for it.* Of the variance of a consumer's own deviation its months decide, on average, "
-        f"{own}: the spread in Figure 5 is of segments and markets, hardly of persons. Section 5.1 finds TV stronger at "
-        "55 and more, social at 18 to 34, email at high incomes; this world was drawn so (bold). Mean slopes inside a "
+        "three months before the panel stands in for it.* Share of the variance of a consumer's own deviation that its own "
+        f"months remove, on average: {own}. What they do not decide is its segment's and market's. Section 5.1 finds TV "
+        "stronger at 55 and more, social at 18 to 34, email at high incomes; this world was drawn so (bold). Mean slopes inside a "
         "segment and of everybody else, log points per sd of exposures:",
         "",
         *table([*header, "excludes zero"], body),
