@@ -274,10 +274,10 @@ def _people(rows: list[dict[str, Any]], sampler: dict[str, Any], learned: dict[s
         "![Figure 5: individual effects](hbmmm_paper_figure_5.png)",
         "",
         "*Figure 5: in this world everybody buys once a month, so that past frequency says nothing; the amount of the "
-        "three months before the panel stands in for it.* Share of the variance of a consumer's own deviation that its own "
-        f"months remove, on average: {own}. What they do not decide is its segment's and market's. Section 5.1 finds TV "
-        "stronger at 55 and more, social at 18 to 34, email at high incomes; this world was drawn so (bold). Mean slopes inside a "
-        "segment and of everybody else, log points per sd of exposures:",
+        "three months before the panel stands in for it.* Share of the variance of a consumer's own deviation that "
+        f"its own months remove, on average: {own}. What they do not decide is its segment's and market's. Section 5.1 "
+        "finds TV stronger at 55 and more, social at 18 to 34, email at high incomes; this world was drawn so (bold). "
+        "Mean slopes inside a segment and of everybody else, log points per sd of exposures:",
         "",
         *table([*header, "excludes zero"], body),
         f"{len(found)} of {len(claims)} claims of section 5.1 are found with 95 % certainty"
