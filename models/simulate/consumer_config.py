@@ -33,6 +33,8 @@ class ChannelSpec:
         propensity when confounding is 1
     segment : the segment that responds more (one of SEGMENTS), or None
     cost_per_exposure : dollars, None where unknown
+    carryover : share of the adstock left after one period (of the world, month or week): response is to
+        sum_l carryover^l exposures of l periods ago. 0: none. The slope is that of the own period
     """
 
     name: str
@@ -43,6 +45,7 @@ class ChannelSpec:
     targeting_share: float
     segment: str | None = None
     cost_per_exposure: float | None = None
+    carryover: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.exposures_mean:
@@ -60,6 +63,10 @@ class ChannelSpec:
             raise ValueError(
                 f"Channel {self.name!r}: targeting_share is {self.targeting_share}; it must lie in [0, 0.7], "
                 "because characteristics and chance need the rest."
+            )
+        if not 0 <= self.carryover < 1:
+            raise ValueError(
+                f"Channel {self.name!r}: carryover is {self.carryover}; it must lie in [0, 1), a share left over."
             )
         if self.segment is not None and self.segment not in SEGMENTS:
             raise ValueError(
@@ -108,7 +115,7 @@ class ConsumerWorldConfig:
     time_varying_confounding : sd of an autocorrelated monthly demand shock that also drives exposures
     feedback : log points by which a purchase in the last period raises exposures now, at full targeting
     saturation_scale : exposures at which response visibly bends, as a multiple of the channel's mean;
-        response is h log1p(x / h). None: linear
+        response is h log1p(x / h). None: linear. Where exposure carries over, x is the adstock and its mean counts
     joiners_share : share first seen after the first period
     leavers_share, leavers_unknown_share : share who leave, and the share of those whose end is not recorded
         (active_until null). Consumers who stay never have an active_until
@@ -163,6 +170,10 @@ class ConsumerWorldConfig:
         for name in ("time_varying_confounding", "feedback"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+        if self.outcome == "log1p" and self.decays.any():
+            raise ValueError(
+                "A log1p world is the paper's, without carry-over; set carryover 0 or outcome 'money'."
+            )
         if self.saturation_scale is not None and self.saturation_scale <= 0:
             raise ValueError(f"saturation_scale is {self.saturation_scale}; give a value above 0, or None.")
         names = [c.name for c in self.all_channels]
@@ -182,10 +193,16 @@ class ConsumerWorldConfig:
 
     @property
     def bends(self) -> np.ndarray:
-        """Exposures per period at which each channel's response visibly bends, (C,); infinite where linear."""
+        """Adstock at which each channel's response visibly bends, (C,); infinite where linear."""
         multiple = np.inf if self.saturation_scale is None else self.saturation_scale
         months = MONTHS_PER_PERIOD[self.period]
-        return np.array([multiple * channel.exposures_mean * months for channel in self.all_channels])
+        means = np.array([channel.exposures_mean for channel in self.all_channels]) * months
+        return multiple * means / (1.0 - self.decays)
+
+    @property
+    def decays(self) -> np.ndarray:
+        """Share of each channel's adstock left after one period, (C,)."""
+        return np.array([channel.carryover for channel in self.all_channels])
 
     @property
     def exposure_moments(self) -> tuple[np.ndarray, np.ndarray]:

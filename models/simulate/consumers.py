@@ -6,7 +6,8 @@ Money world (default). Consumer i in market j and period t buys a compound Poiss
 
 where u_i is the latent purchase propensity nobody records, b_ic >= 0 dollars per first exposure (mean
 mu_beta_c x 127.84 / sd_c, so that Table 6 is a share of mean GMV per sd of exposures; spread over markets,
-segments and chance as sigma_beta_c), and g_c(x) = h_c log1p(x / h_c) bends mildly. Exposures are
+segments and chance as sigma_beta_c), and g_c(x) = h_c log1p(x / h_c) bends mildly. Where a channel carries over, its
+x_ict is the adstock, sum_l d_c^l exposures of l periods ago (0 before the first period). Exposures are
 overdispersed counts whose rates follow characteristics and, by `confounding`, u_i. The null channel has b = 0
 and follows u_i the most. Because the mean is additive, every effect of exposure is known exactly.
 
@@ -73,7 +74,7 @@ class ConsumerWorld:
     tables : contract-shaped frames: transactions, exposures, consumers, market_covariates, marketing_activities
     consumer_ids : (N,) sorted; period_starts : (T,) datetime64[D]; period_end : first day after the last
     consumers : (N,) frame with what is hidden too (propensity, true characteristics, market)
-    exposures : (N, T, C) counts that were drawn
+    exposures : (N, T, C) counts that were drawn; adstock : (N, T, C) what they carry over to, what buyers respond to
     slopes : (N, C) true b_ic (dollars of the first exposure; log points per sd in the log1p world)
     log_means : (N, T) mean of log1p GMV in the log1p world, else None
     gmv_means : (N, T) expected gross dollars, given exposures, of a consumer who is present; None in the log1p world
@@ -86,6 +87,7 @@ class ConsumerWorld:
     period_end: np.datetime64
     consumers: pd.DataFrame
     exposures: np.ndarray
+    adstock: np.ndarray
     slopes: np.ndarray
     log_means: np.ndarray | None
     gmv_means: np.ndarray | None
@@ -103,8 +105,13 @@ class ConsumerWorld:
 
     @cached_property
     def truth(self) -> dict[str, pd.DataFrame]:
-        """True effects over the very rows of the panel: frames `channel`, `market`, `segment`, `consumer`."""
+        """True immediate effects over the very rows of the panel: frames `channel`, `market`, `segment`, `consumer`."""
         return build_truth(self)
+
+    @cached_property
+    def total_truth(self) -> dict[str, pd.DataFrame]:
+        """`truth` with horizon total: over the own and all later panel periods. Money world only."""
+        return build_truth(self, horizon="total")
 
 
 def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) -> ConsumerWorld:
@@ -128,6 +135,7 @@ def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) ->
 
     count = config.consumers_count
     exposures = np.zeros((count, periods, len(channels)), dtype=np.int32)
+    adstock, carried = np.zeros(exposures.shape), np.zeros((count, len(channels)))
     gmv_means, log_means = np.zeros((count, periods)), np.zeros((count, periods))
     purchases = np.zeros((count, periods), dtype=np.int64)
     shocks = _demand_shocks(config, rng)
@@ -141,8 +149,10 @@ def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) ->
         rates *= _unit_gamma(rng, within_variance, count)
         counts = rng.poisson(rates) * people["present"][:, t, None]
         exposures[:, t, :] = counts
+        carried = counts + config.decays * carried
+        adstock[:, t, :] = carried
         if config.outcome == "money":
-            responses = (slopes * response(counts, config.bends)).sum(axis=1)
+            responses = (slopes * response(carried, config.bends)).sum(axis=1)
             gmv_means[:, t] = base * np.exp(demand[:, t] + shocks[:, t]) + responses
             purchases[:, t] = rng.poisson(gmv_means[:, t] / PURCHASE_MEAN) * people["present"][:, t]
         else:
@@ -160,6 +170,7 @@ def simulate_consumers(config: ConsumerWorldConfig, rng: np.random.Generator) ->
         period_end=end,
         consumers=people["frame"],
         exposures=exposures,
+        adstock=adstock,
         slopes=slopes,
         log_means=log_means if config.outcome == "log1p" else None,
         gmv_means=gmv_means if config.outcome == "money" else None,
@@ -334,11 +345,11 @@ def _draw_slopes(
 def _base_mean(config: ConsumerWorldConfig, channels: tuple[ChannelSpec, ...]) -> float:
     """Mean GMV without exposures, so that the mean with them is near Table 5's (the 0.8 allows for the bend)."""
     bend = 1.0 if config.saturation_scale is None else 0.8
-    expected = sum(c.money_slope_mean * c.exposures_mean * bend for c in channels)
+    expected = sum(c.money_slope_mean * c.exposures_mean * bend / (1 - c.carryover) for c in channels)
     if expected >= GMV_MEAN:
         raise ValueError(
             f"The channels' slopes add up to {expected:.0f} dollars a month, above the mean of {GMV_MEAN}. "
-            "Lower slope_mean of some channel."
+            "Lower slope_mean or carryover of some channel."
         )
     share_kept = 1 - config.returns_share
     return (GMV_MEAN / share_kept - expected) * MONTHS_PER_PERIOD[config.period]

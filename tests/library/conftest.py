@@ -1,6 +1,7 @@
 """A small money-scale panel for the HBMMM's tests: every number known, no warehouse."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -112,3 +113,21 @@ def small_fit(money_panel):
         progress=lambda text, share: told.append((text, share)),
     )
     return panel, slopes, fit, told
+
+
+@pytest.fixture(scope="session")
+def carry_world():
+    """A small monthly world in which email and tv carry over, the null channel does not, and its panel."""
+    from models.simulate.consumer_config import PAPER_CHANNELS, ConsumerWorldConfig
+    from models.simulate.consumers import simulate_consumers
+
+    channels = tuple(
+        replace(c, carryover={"tv": 0.6, "email": 0.3}[c.name])
+        for c in PAPER_CHANNELS
+        if c.name in ("tv", "email")
+    )
+    config = ConsumerWorldConfig(
+        consumers_count=150, markets_count=4, periods_count=14, channels=channels, saturation_scale=2.0
+    )
+    world = simulate_consumers(config, np.random.default_rng(17))
+    return world, world.to_panel()

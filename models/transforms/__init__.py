@@ -1,0 +1,1 @@
+"""Transforms of exposures that every model family shares: the NumPy reference."""
