@@ -17,12 +17,14 @@ def effect_row(
     method: str,
     interval_level: float,
     model_name: str | None = None,
+    horizon: str = "immediate",
     is_primary: bool = False,
     not_identified_reason: str | None = None,
     **numbers: float,
 ) -> dict[str, object]:
     """A row of `channel_effects`; numbers that are not given are NaN. The model is named after the method by default.
 
+    horizon: "immediate" (the period's own GMV) or "total" (and that of all later panel periods).
     Versions, as_of_date and is_identified are added by whoever publishes.
     """
     return {
@@ -31,7 +33,7 @@ def effect_row(
         "method": method,
         "model_name": model_name or method,
         "kpi": KPI,
-        "horizon": "immediate",
+        "horizon": horizon,
         "exposure_distribution": exposure_distribution,
         "mean": np.nan,
         "standard_deviation": np.nan,

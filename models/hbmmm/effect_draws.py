@@ -108,20 +108,52 @@ class ConsumerSummary:
         squares *= effects
         self.cubes[who] += squares.sum(axis=1).T
 
-    def numbers(self, interval_level: float) -> dict[str, np.ndarray]:
-        """Columns of an effect table, (N, p) each."""
+    def moments(self) -> ConsumerMoments:
+        """Moments of the draws added."""
         shift = self.sums / self.count
         second = self.squares / self.count
-        variance = np.maximum(second - shift**2, 0.0)
-        third = self.cubes / self.count - 3.0 * shift * second + 2.0 * shift**3
-        mean, sd = self.about + shift, np.sqrt(variance)
-        skewness = np.divide(third, sd**3, out=np.zeros_like(sd), where=sd > 0)
+        return ConsumerMoments(
+            mean=self.about + shift,
+            variance=np.maximum(second - shift**2, 0.0),
+            third=self.cubes / self.count - 3.0 * shift * second + 2.0 * shift**3,
+            positive=self.positive / self.count,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConsumerMoments:
+    """Mean, variance, third central moment and share above zero of consumer effects, (N, p) each."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    third: np.ndarray
+    positive: np.ndarray
+
+    @classmethod
+    def mixture(cls, parts: list[ConsumerMoments], weights: np.ndarray) -> ConsumerMoments:
+        """Moments of draws taken from the parts in proportion to the weights, which sum to 1."""
+        pairs = list(zip(weights, parts, strict=True))
+        mean = sum(w * part.mean for w, part in pairs)
+        return cls(
+            mean=mean,
+            variance=sum(w * (part.variance + (part.mean - mean) ** 2) for w, part in pairs),
+            third=sum(
+                w * (part.third + 3.0 * (part.mean - mean) * part.variance + (part.mean - mean) ** 3)
+                for w, part in pairs
+            ),
+            positive=sum(w * part.positive for w, part in pairs),
+        )
+
+    def numbers(self, interval_level: float) -> dict[str, np.ndarray]:
+        """Columns of an effect table, (N, p) each."""
+        sd = np.sqrt(self.variance)
+        skewness = np.divide(self.third, sd**3, out=np.zeros_like(sd), where=sd > 0)
         z = special.ndtri((1 + interval_level) / 2)
         bend = (z**2 - 1.0) * np.clip(skewness, -1.0, 1.0) / 6.0
         return {
-            "mean": mean,
+            "mean": self.mean,
             "standard_deviation": sd,
-            "interval_lower": mean + sd * (bend - z),
-            "interval_upper": mean + sd * (bend + z),
-            "probability_positive": self.positive / self.count,
+            "interval_lower": self.mean + sd * (bend - z),
+            "interval_upper": self.mean + sd * (bend + z),
+            "probability_positive": self.positive,
         }

@@ -17,7 +17,7 @@ import pandas as pd
 from models.effect_rows import effect_row
 from models.hbmmm.design import Design
 from models.hbmmm.diagnostics import ess_bulk, r_hat
-from models.hbmmm.effect_draws import ConsumerSummary, EffectWeights, group_effects
+from models.hbmmm.effect_draws import ConsumerMoments, ConsumerSummary, EffectWeights, group_effects
 from models.hbmmm.exposure_weights import Estimand, ExposureSums, estimands_of
 from models.hbmmm.fit import HBMMMFit
 from models.hbmmm.problem import build_problem
@@ -30,7 +30,7 @@ MODEL_NAME = "mediamix-hbmmm"
 MARKET_KEY = ("market_id",)
 SEGMENT_KEY = ("segment_name", "segment_value", "consumers_count")
 PRIMARY = {("slope", "panel_rows"), ("att_exposed", "exposed_rows"), ("contribution", "panel_rows")}
-CONSUMER_ESTIMANDS = (0, 3)  # slope over panel rows, contribution
+CONSUMER_ESTIMANDS = {("slope", "panel_rows"), ("contribution", "panel_rows")}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +47,41 @@ class EffectTables:
     channel_draws: np.ndarray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EffectDraws:
+    """Draws of one fit's effects, q = estimands x channels of them, channels running fastest.
+
+    values (imputation, kept, G, q): effects of each group; totals (G, q): their denominators, 0 where a group has none.
+    ratio (G, q): consumer-clustered over model error. consumers: moments of the consumers' own effects.
+    """
+
+    fit: HBMMMFit
+    estimands: tuple[Estimand, ...]
+    groups: Groups
+    values: np.ndarray
+    totals: np.ndarray
+    ratio: np.ndarray
+    consumers: ConsumerSummary
+
+    def stretched(self) -> np.ndarray:
+        """(S, G, q): draws of all data sets, about their mean as wide as the wider of both errors."""
+        flat = self.values.reshape(-1, *self.totals.shape)
+        mean = flat.mean(axis=0)
+        return mean + (flat - mean) * np.fmax(self.ratio, 1.0)
+
+    def quality(self) -> tuple[np.ndarray, np.ndarray]:
+        """R-hat and effective sample size, (G, q) each; nan where they cannot be told."""
+        fit, size = self.fit, self.totals.size
+        chained = self.values.reshape(len(self.values), fit.config.chains, -1, size)
+        rhat, ess = np.full(size, np.nan), np.full(size, np.nan)
+        if fit.is_importance_sampled:
+            ess[:] = min(float(fit.sampler["importance_ess"].sum()), chained[..., 0].size)
+        elif chained.shape[2] >= 4 and not fit.is_approximate:
+            rhat = r_hat(chained)
+            ess = np.sum([ess_bulk(v) for v in chained], axis=0)
+        return rhat.reshape(self.totals.shape), ess.reshape(self.totals.shape)
+
+
 def compute_effects(fit: HBMMMFit, panel: Any) -> EffectTables:
     """Effects of every channel on the panel the model was fitted on. Raises PanelError for another panel."""
     sums = ExposureSums.from_panel(panel, fit.consumer_ids, fit.design.modelled_channels)
@@ -60,13 +95,58 @@ def effects_of_statistics(
 
     sums: consumers and channels in the order of the fit. characteristics: observed ones (with gaps), by consumer_id.
     """
-    channels = fit.design.modelled_channels
     estimands = estimands_of(sums)
-    if not channels:
+    if not fit.design.modelled_channels:
         return _no_effects(fit, estimands)
+    drawn = draw_effects(fit, statistics, estimands, characteristics)
+    rhat, ess = drawn.quality()
+    numbers = population_numbers(drawn.stretched(), fit.config.interval_level)
+    numbers |= {"r_hat": rhat, "ess": ess, "error_ratio": drawn.ratio}
+    channel_rows = int(drawn.groups.levels.index("channel"))
+    shape = (len(fit.completed), fit.config.chains, -1)
+    draws = drawn.values[:, :, channel_rows]
+    return effect_tables(
+        drawn,
+        numbers,
+        drawn.consumers.moments(),
+        np.stack([draws[..., c].reshape(shape) for c in range(draws.shape[-1])]),
+    )
+
+
+def effect_tables(
+    drawn: EffectDraws,
+    numbers: dict[str, np.ndarray],
+    consumers: ConsumerMoments,
+    channel_draws: np.ndarray,
+    learned_share: np.ndarray | None = None,
+) -> EffectTables:
+    """Tables by level from columns of numbers (G, q) and the moments of consumers.
+
+    learned_share (N, k): where it is not that of the fit.
+    """
+    fit, estimands = drawn.fit, drawn.estimands
+    table = _population_table(drawn, {"k_hat": np.full(drawn.totals.shape, fit.k_hat)} | numbers)
+    learned = fit.learned_share if learned_share is None else learned_share
+    return EffectTables(
+        channel=_with_unmodelled(fit, estimands, _pick(table, "channel", ())),
+        market=_pick(table, "market", MARKET_KEY),
+        segment=_pick(table, "segment", SEGMENT_KEY),
+        consumer=_consumer_table(fit, estimands, consumers, learned),
+        channel_draws=channel_draws,
+    )
+
+
+def draw_effects(
+    fit: HBMMMFit,
+    statistics: SufficientStatistics,
+    estimands: tuple[Estimand, ...],
+    characteristics: pd.DataFrame,
+) -> EffectDraws:
+    """Draws of the estimands (weights in the order of the fit's consumers and channels) for every group."""
+    channels = fit.design.modelled_channels
     groups = population_groups(fit, characteristics)
     scale_x, scale_log, log_columns = exposure_scales(fit.design)
-    weights_x = np.concatenate([e.weight_x * scale_x for e in estimands], axis=1)  # (N, 4 C)
+    weights_x = np.concatenate([e.weight_x * scale_x for e in estimands], axis=1)  # (N, q)
     weights_log = np.concatenate([e.weight_log1p * scale_log for e in estimands], axis=1)
     denominators = np.concatenate(
         [np.ones_like(e.weight_x) if e.denominator is None else e.denominator for e in estimands], axis=1
@@ -84,7 +164,9 @@ def effects_of_statistics(
     members = groups.matrix.tocsc()
     draws, ratios = [], []
     summary = ConsumerSummary(
-        columns=np.add.outer(np.array(CONSUMER_ESTIMANDS) * len(channels), np.arange(len(channels))).ravel(),
+        columns=np.add.outer(
+            np.array(_of_consumers(estimands)) * len(channels), np.arange(len(channels))
+        ).ravel(),
         denominators=denominators,
         draws_count=len(fit.completed) * len(fit.kept_index),
     )
@@ -115,22 +197,27 @@ def effects_of_statistics(
                     totals,
                 )
             )
-    values = np.stack(draws)  # (imputation, kept, groups, 4 C)
     ratio = np.ones(totals.shape)
     if ratios:
         robust, model = np.mean(ratios, axis=0)
         ratio = np.sqrt(np.divide(robust, model, out=np.ones(totals.shape), where=model > 0))
-    table = _population_table(fit, groups, estimands, values, totals, ratio)
-    channel_rows = int(groups.levels.index("channel"))
-    shape = (len(fit.completed), fit.config.chains, -1)
-    channel_draws = np.stack([values[:, :, channel_rows, c].reshape(shape) for c in range(values.shape[-1])])
-    return EffectTables(
-        channel=_with_unmodelled(fit, estimands, _pick(table, "channel", ())),
-        market=_pick(table, "market", MARKET_KEY),
-        segment=_pick(table, "segment", SEGMENT_KEY),
-        consumer=_consumer_table(fit, estimands, summary),
-        channel_draws=channel_draws,
-    )
+    return EffectDraws(fit, estimands, groups, np.stack(draws), totals, ratio, summary)
+
+
+def population_numbers(flat: np.ndarray, interval_level: float) -> dict[str, np.ndarray]:
+    """Columns of an effect table, (G, q) each, from draws (S, G, q)."""
+    lower, upper = np.quantile(flat, [(1 - interval_level) / 2, (1 + interval_level) / 2], axis=0)
+    return {
+        "mean": flat.mean(axis=0),
+        "standard_deviation": flat.std(axis=0),
+        "interval_lower": lower,
+        "interval_upper": upper,
+        "probability_positive": (flat > 0).mean(axis=0),
+    }
+
+
+def _of_consumers(estimands: tuple[Estimand, ...]) -> list[int]:
+    return [i for i, e in enumerate(estimands) if (e.name, e.exposure_distribution) in CONSUMER_ESTIMANDS]
 
 
 def exposure_scales(design: Design) -> tuple[np.ndarray, np.ndarray, list[int | None]]:
@@ -142,52 +229,17 @@ def exposure_scales(design: Design) -> tuple[np.ndarray, np.ndarray, list[int | 
     return scale_x, scale_log, columns
 
 
-def _population_table(
-    fit: HBMMMFit,
-    groups: Groups,
-    estimands: tuple[Estimand, ...],
-    values: np.ndarray,
-    totals: np.ndarray,
-    ratio: np.ndarray,
-) -> pd.DataFrame:
-    level = fit.config.interval_level
-    flat = values.reshape(-1, *totals.shape)
-    mean = flat.mean(axis=0)
-    stretch = np.fmax(ratio, 1.0)
-    flat = mean + (flat - mean) * stretch
-    sd = flat.std(axis=0)
-    lower, upper = np.quantile(flat, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    positive = (flat > 0).mean(axis=0)
-    chained = values.reshape(len(values), fit.config.chains, -1, totals.size)
-    rhat, ess = np.full(totals.size, np.nan), np.full(totals.size, np.nan)
-    if fit.is_importance_sampled:
-        ess[:] = min(float(fit.sampler["importance_ess"].sum()), chained[..., 0].size)
-    elif chained.shape[2] >= 4 and not fit.is_approximate:
-        rhat = r_hat(chained)
-        ess = np.sum([ess_bulk(v) for v in chained], axis=0)
-    channels = fit.design.modelled_channels
+def _population_table(drawn: EffectDraws, numbers: dict[str, np.ndarray]) -> pd.DataFrame:
+    fit, channels = drawn.fit, drawn.fit.design.modelled_channels
     rows = []
-    for g, label in enumerate(groups.labels):
-        for e, estimand in enumerate(estimands):
+    for g, label in enumerate(drawn.groups.labels):
+        for e, estimand in enumerate(drawn.estimands):
             for c, channel in enumerate(channels):
                 j = e * len(channels) + c
-                if not totals[g, j] > 0:
+                if not drawn.totals[g, j] > 0:
                     continue
-                row = _row(
-                    fit,
-                    channel,
-                    estimand,
-                    mean=mean[g, j],
-                    standard_deviation=sd[g, j],
-                    interval_lower=lower[g, j],
-                    interval_upper=upper[g, j],
-                    probability_positive=positive[g, j],
-                    r_hat=rhat.reshape(totals.shape)[g, j],
-                    ess=ess.reshape(totals.shape)[g, j],
-                    k_hat=fit.k_hat,
-                    error_ratio=ratio[g, j],
-                )
-                rows.append(label | row)
+                own = {name: values[g, j] for name, values in numbers.items()}
+                rows.append(label | _row(fit, channel, estimand, **own))
     return pd.DataFrame(rows)
 
 
@@ -202,6 +254,7 @@ def _row(
         method=METHOD,
         model_name=MODEL_NAME,
         interval_level=fit.config.interval_level,
+        horizon=estimand.horizon,
         is_primary=(estimand.name, estimand.exposure_distribution) in PRIMARY,
         not_identified_reason=reason,
         **numbers,
@@ -241,15 +294,17 @@ def _pick(table: pd.DataFrame, level: str, key: tuple[str, ...]) -> pd.DataFrame
     return table[table["level"] == level].drop(columns=list(drop)).reset_index(drop=True)
 
 
-def _consumer_table(fit: HBMMMFit, estimands: tuple[Estimand, ...], summary: ConsumerSummary) -> pd.DataFrame:
+def _consumer_table(
+    fit: HBMMMFit, estimands: tuple[Estimand, ...], moments: ConsumerMoments, learned_share: np.ndarray
+) -> pd.DataFrame:
     """Rows by estimand, channel and consumer; words as categories, as they repeat for every consumer."""
-    numbers = summary.numbers(fit.config.interval_level)
-    chosen = [estimands[e] for e in CONSUMER_ESTIMANDS]
+    numbers = moments.numbers(fit.config.interval_level)
+    chosen = [estimands[e] for e in _of_consumers(estimands)]
     n = len(fit.consumer_ids)
     rows = [_row(fit, channel, estimand) for estimand in chosen for channel in fit.design.modelled_channels]
     columns = {
         "consumer_id": np.tile(fit.consumer_ids, len(rows)),
-        "learned_share": np.tile(fit.learned_share[:, 1:].T.ravel(), len(chosen)),
+        "learned_share": np.tile(learned_share[:, 1:].T.ravel(), len(chosen)),
     }
     for name in rows[0]:
         if name in numbers:

@@ -22,7 +22,7 @@ from models.errors import PanelError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimand:
-    """Weights of one estimand, each (N, C); denominator None for totals."""
+    """Weights of one estimand, each (N, C); denominator None for sums. horizon: "immediate" or "total"."""
 
     name: str
     exposure_distribution: str
@@ -30,6 +30,7 @@ class Estimand:
     weight_x: np.ndarray
     weight_log1p: np.ndarray
     denominator: np.ndarray | None
+    horizon: str = "immediate"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
