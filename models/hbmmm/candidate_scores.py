@@ -46,22 +46,11 @@ from models.transforms.adstock import carried_panel
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateScore:
-    """decays (C,) in the panel's channel order; log_evidence up to a constant of the panel.
-
-    held_out_errors (N,): squared money by consumer, over held_out_rows rows (less one a consumer) in all.
-    mode (d,): where the search for a like candidate's mode may start.
-    """
+    """decays (C,) in the panel's channel order; log_evidence up to a constant of the panel; mode (d,) of it."""
 
     decays: tuple[float, ...]
     log_evidence: float
-    held_out_errors: np.ndarray
-    held_out_rows: float
     mode: np.ndarray
-
-    @property
-    def held_out_rmse(self) -> float:
-        """Root mean squared money error of held-out consumers, within the consumer."""
-        return float(np.sqrt(self.held_out_errors.sum() / self.held_out_rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,29 +75,30 @@ class Scorer:
 
         Raises PanelError for decays that do not fit the panel and ConvergenceError when no mode is found.
         """
-        statistics = SufficientStatistics.from_panel(carried_panel(self.panel, decays))
-        if self.noise_strata is not None:
-            statistics = replace(statistics, spend_stratum=variance_strata(statistics, self.noise_strata))
-        design = _without_own_levels(
-            candidate_design(statistics, self.plain, self.characteristics, self.config)
-        )
-        problem = build_problem(statistics, design, self.completed)
-        prior_sd = prior_table(design, len(problem.strata), self.config)[1]
+        problem = self._problem(decays)[1]
+        prior_sd = prior_table(problem.design, len(problem.strata), self.config)[1]
 
         def density(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             return log_posterior(problem, parameters, prior_sd, self.config.prior_slope_correlation)
 
         start = start if start is not None and len(start) == len(prior_sd) else None
         laplace = find_mode(problem, prior_sd, density, start)
-        return CandidateScore(
-            decays=tuple(float(d) for d in decays),
-            log_evidence=laplace_log_evidence(problem, laplace, density(laplace.mode)[0]),
-            held_out_errors=held_out_errors(
-                statistics, problem, self.completed, laplace.mode, self.config, self.folds
-            ),
-            held_out_rows=float((statistics.rows_count - 1).sum()),
-            mode=laplace.mode,
+        evidence = laplace_log_evidence(problem, laplace, density(laplace.mode)[0])
+        return CandidateScore(tuple(float(d) for d in decays), evidence, laplace.mode)
+
+    def held_out(self, score: CandidateScore) -> np.ndarray:
+        """Squared money error by consumer, (N,), of a scored candidate; its rows are rows_count - 1 a consumer."""
+        statistics, problem = self._problem(score.decays)
+        return held_out_errors(statistics, problem, self.completed, score.mode, self.config, self.folds)
+
+    def _problem(self, decays: Sequence[float]) -> tuple[SufficientStatistics, Problem]:
+        statistics = SufficientStatistics.from_panel(carried_panel(self.panel, decays))
+        if self.noise_strata is not None:
+            statistics = replace(statistics, spend_stratum=variance_strata(statistics, self.noise_strata))
+        design = _without_own_levels(
+            candidate_design(statistics, self.plain, self.characteristics, self.config)
         )
+        return statistics, build_problem(statistics, design, self.completed)
 
 
 def candidate_design(

@@ -1,11 +1,12 @@
 """Weights of effects on coefficients where exposure carries over: the immediate and the total horizon.
 
-The model's columns are a and log1p(a) of the adstock a_s = sum_l d^l x_(s-l), f(a) = b_x a + b_l log1p(a). With sums
-over the panel rows s of one consumer, t the row whose exposures x_t are changed and d^(s-t) x_t what they left at s:
+The model's columns are a and log1p(a) of the adstock in exposures a period, a_s = (1 - d) sum_l d^l x_(s-l), and
+f(a) = b_x a + b_l log1p(a). With sums over the panel rows s of one consumer, t the row whose exposures x_t are changed,
+and w_l = (1 - d) d^l what one exposure adds l periods later:
 
                              immediate                       total: sum over rows s >= t of
-    slope, of row t          f(a_t + 1) - f(a_t)             f(a_s + d^(s-t)) - f(a_s)
-    att_exposed, of row t    f(a_t) - f(a_t - x_t)           f(a_s) - f(a_s - d^(s-t) x_t)
+    slope, of row t          f(a_t + w_0) - f(a_t)           f(a_s + w_(s-t)) - f(a_s)
+    att_exposed, of row t    f(a_t) - f(a_t - w_0 x_t)       f(a_s) - f(a_s - w_(s-t) x_t)
     contribution             the sum of att_exposed's        sum over s of f(a_s) - f(a_s without any panel exposure)
 
 Averaged as in exposure_weights.py: slopes over rows or weighted by x_t, att_exposed over rows with x_t > 0. The total
@@ -47,9 +48,10 @@ def carried_estimands(
             np.add.at(sums, fitted[known], values[known])
         return out
 
+    own = 1.0 - decays
     immediate = (
-        (np.ones_like(x), np.log1p(carried + 1.0) - np.log1p(carried)),
-        (x, np.log1p(carried) - np.log1p(np.maximum(carried - x, 0.0))),
+        (own * np.ones_like(x), np.log1p(carried + own) - np.log1p(carried)),
+        (own * x, np.log1p(carried) - np.log1p(np.maximum(carried - own * x, 0.0))),
     )
     long_run = _long_run(panel, x, carried, decays)
     before = np.maximum(carried - _of_panel(panel, x, decays), 0.0)
@@ -60,15 +62,15 @@ def carried_estimands(
         (long_run, lasting, "total"),
     ):
         sums = (total(*added), total(x * added[0], x * added[1]), total(*removed), total(*summed))
-        for own, (weight_x, weight_log1p) in zip(plain, sums, strict=True):
+        for kind, (weight_x, weight_log1p) in zip(plain, sums, strict=True):
             parts.append(
                 Estimand(
-                    own.name,
-                    own.exposure_distribution,
-                    own.unit,
+                    kind.name,
+                    kind.exposure_distribution,
+                    kind.unit,
                     weight_x,
                     weight_log1p,
-                    own.denominator,
+                    kind.denominator,
                     horizon,
                 )
             )
@@ -85,7 +87,7 @@ def _long_run(panel: Any, x: np.ndarray, carried: np.ndarray, decays: np.ndarray
     now = np.log1p(carried)
     out = np.zeros((4, *x.shape))
     for lag in range(len(panel.calendar)):
-        left = decays**lag
+        left = (1.0 - decays) * decays**lag
         moving = np.flatnonzero(left > 0)
         if not len(moving):
             break
@@ -102,11 +104,11 @@ def _long_run(panel: Any, x: np.ndarray, carried: np.ndarray, decays: np.ndarray
 
 
 def _of_panel(panel: Any, x: np.ndarray, decays: np.ndarray) -> np.ndarray:
-    """Adstock in each row of the exposures of panel rows alone, (R, C)."""
+    """Adstock (exposures a period) in each row of the exposures of panel rows alone, (R, C)."""
     out = np.empty(x.shape)
     rows = panel.consumer_index, panel.calendar_index
     for c, decay in enumerate(decays):
         dense = np.zeros((panel.consumers_count, len(panel.calendar)))
         dense[rows] = x[:, c]
-        out[:, c] = geometric_adstock(dense, decay)[rows]
+        out[:, c] = (1.0 - decay) * geometric_adstock(dense, decay)[rows]
     return out

@@ -4,7 +4,8 @@ Each candidate is a decay for every channel, from a grid. All channels with one 
 channel from the best until nothing improves. The weights of a channel's decays are prior times exp(log evidence) along
 its own line through the best; draws of decays, channel by channel, are then scored in full and weighted by what the
 lines had missed (importance weights), so that decays of channels that depend on each other are not taken for
-independent. Candidates are a sample of that posterior and are all used: nothing is fitted at a single best.
+independent (where they depend strongly the lines are too narrow, and a few draws are too few). Candidates are a sample
+of that posterior and are all used: nothing is fitted at a single best.
 
 Held-out money error has the last word: a candidate whose error exceeds that of the best one by more than held_out_z
 consumer-clustered standard errors of the difference gets no weight.
@@ -72,14 +73,25 @@ class CarryoverConfig:
         return np.log(weights / weights.sum())
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """rmse: money error about the consumer's mean, on consumers held out.
+
+    z: standard errors (over consumers, of the paired difference) by which its square exceeds the least candidate's.
+    """
+
+    rmse: float
+    z: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CarryoverChoice:
     """Candidates and their weights.
 
     channel_ids (C,): the order of all decays. drawn, weights (K,): decays of the mixture, weights summing to 1.
     lines (C, D): posterior of each channel's decays, the others at their best.
-    scores: everything that was scored. held_out_z (by decays): standard errors by which a candidate's held-out money
-        error exceeds the least one. is_refuted: held-out error took the weight of all that was drawn.
+    scores: everything that was scored. held_out: of the drawn candidates and of those with one decay for all channels,
+        the money error on consumers held out. is_refuted: it took the weight of all that was drawn.
     """
 
     config: CarryoverConfig
@@ -88,7 +100,7 @@ class CarryoverChoice:
     weights: np.ndarray
     lines: np.ndarray
     scores: dict[Decays, CandidateScore]
-    held_out_z: dict[Decays, float]
+    held_out: dict[Decays, HeldOut]
     is_refuted: bool
 
     @property
@@ -104,14 +116,17 @@ class CarryoverChoice:
 
     @property
     def candidates(self) -> pd.DataFrame:
-        """One row per scored candidate: decays by channel, log_evidence, held_out_rmse, held_out_z, weight."""
+        """One row per scored candidate: decays by channel, log_evidence, held_out_rmse, held_out_z, weight.
+
+        Held-out columns are nan for candidates that were not held out.
+        """
         weight = dict(zip(self.drawn, self.weights.tolist(), strict=True))
         rows = [
             {f"decay[{c}]": d for c, d in zip(self.channel_ids, decays, strict=True)}
             | {
                 "log_evidence": score.log_evidence,
-                "held_out_rmse": score.held_out_rmse,
-                "held_out_z": self.held_out_z[decays],
+                "held_out_rmse": self.held_out[decays].rmse if decays in self.held_out else np.nan,
+                "held_out_z": self.held_out[decays].z if decays in self.held_out else np.nan,
                 "weight": weight.get(decays, 0.0),
             }
             for decays, score in self.scores.items()
@@ -149,13 +164,17 @@ def choose_carryover(
     search = _Search(scorer, config, progress or (lambda text, share: None))
     best = search.best()
     lines = search.lines(best)
-    drawn, missed = search.draw(best, lines, rng)
-    errors = {decays: score.held_out_errors for decays, score in search.scores.items()}
-    z = _excess(errors)
-    weights = np.array([m if z[d] <= config.held_out_z else 0.0 for d, m in zip(drawn, missed, strict=True)])
+    drawn, weights = search.draw(best, lines, rng)
+    judged = dict.fromkeys((*drawn, *search.common))
+    held_out = compared(
+        {decays: scorer.held_out(search.scores[decays]) for decays in judged}, plain.rows_count
+    )
+    weights = np.array(
+        [w if held_out[d].z <= config.held_out_z else 0.0 for d, w in zip(drawn, weights, strict=True)]
+    )
     refuted = not weights.any()
     if refuted:  # whatever held-out error leaves, by evidence
-        drawn = tuple(d for d in search.scores if z[d] <= config.held_out_z)
+        drawn = tuple(d for d in judged if held_out[d].z <= config.held_out_z)
         weights = _normalised(np.array([search.log_posterior(d) for d in drawn]))
     kept = weights > 0
     return CarryoverChoice(
@@ -165,7 +184,7 @@ def choose_carryover(
         weights=weights[kept] / weights.sum(),
         lines=lines,
         scores=search.scores,
-        held_out_z=z,
+        held_out=held_out,
         is_refuted=refuted,
     )
 
@@ -199,12 +218,27 @@ def fit_carryover(
     return CarryoverFit(choice, tuple(fits))
 
 
+def compared(errors: dict[Decays, np.ndarray], rows_count: np.ndarray) -> dict[Decays, HeldOut]:
+    """Held-out squared errors by consumer (N,) of each candidate, beside those of the candidate with the least."""
+    least = min(errors.values(), key=lambda one: one.sum())
+    out = {}
+    for decays, own in errors.items():
+        difference = own - least
+        error = difference.std() * np.sqrt(len(difference))
+        out[decays] = HeldOut(
+            rmse=float(np.sqrt(own.sum() / (rows_count - 1).sum())),
+            z=float(difference.sum() / error) if error > 0 else 0.0,
+        )
+    return out
+
+
 class _Search:
     """Scores candidates once each, the search for a mode starting at that of the one before."""
 
     def __init__(self, scorer: Scorer, config: CarryoverConfig, tell: Progress) -> None:
         self.scorer, self.config, self.tell = scorer, config, tell
         self.channels = len(scorer.panel.channel_ids)
+        self.common = [(d,) * self.channels for d in config.decays]
         self.scores: dict[Decays, CandidateScore] = {}
 
     def log_posterior(self, decays: Decays) -> float:
@@ -218,7 +252,7 @@ class _Search:
 
     def best(self) -> Decays:
         """The best candidate: one decay for all, then channel by channel."""
-        best = max(((d,) * self.channels for d in self.config.decays), key=self.log_posterior)
+        best = max(self.common, key=self.log_posterior)
         for _ in range(self.config.rounds):
             before = best
             for channel in range(self.channels):
@@ -266,14 +300,3 @@ class _Search:
 def _normalised(log_weights: np.ndarray) -> np.ndarray:
     weights = np.exp(log_weights - log_weights.max())
     return weights / weights.sum()
-
-
-def _excess(errors: dict[Decays, np.ndarray]) -> dict[Decays, float]:
-    """Standard errors (over consumers, of the paired difference) by which each sum exceeds the least one."""
-    least = min(errors.values(), key=lambda one: one.sum())
-    out = {}
-    for decays, own in errors.items():
-        difference = own - least
-        error = difference.std() * np.sqrt(len(difference))
-        out[decays] = float(difference.sum() / error) if error > 0 else 0.0
-    return out

@@ -49,8 +49,10 @@ def long_run_multiplier(decay: float, periods_count: int | None = None) -> float
 
 
 def adstock_at_rows(panel: Any, decays: Sequence[float]) -> np.ndarray:
-    """Adstock of a consumer panel's channels (decays in their order) in its rows, (R, C).
+    """Adstock of a consumer panel's channels (decays in their order) in its rows, times 1 - decay, (R, C).
 
+    Times 1 - decay it is in exposures a period: who sees the same number every period has that number, so that
+    log1p of it bends where log1p of exposures does. One more exposure adds 1 - decay to its own period.
     Carried over are the exposures of *every* calendar period of the consumer, the pre-period's too.
     Raises PanelError for another number of decays than channels, and where the rows hold other exposures than the
     events they came from (a placebo's panel): what such rows should carry over is not defined.
@@ -65,7 +67,7 @@ def adstock_at_rows(panel: Any, decays: Sequence[float]) -> np.ndarray:
                 f"the rows' exposures of channel {panel.channel_ids[channel]!r} differ from the panel's exposure "
                 "events, so that no history belongs to them; carry exposures over before anything replaces them."
             )
-        carried[:, channel] = geometric_adstock(events, decay)[panel.consumer_index, now]
+        carried[:, channel] = (1.0 - decay) * geometric_adstock(events, decay)[panel.consumer_index, now]
     return carried
 
 

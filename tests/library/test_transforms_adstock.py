@@ -58,10 +58,10 @@ def test_rows_carry_what_came_before_the_panel(carry_world):
         t = panel.calendar_index[row]
         expected = np.zeros(len(decays))
         for s in range(t + 1):
-            expected += world.exposures[i, s] * decays ** (t - s)
+            expected += (1 - decays) * world.exposures[i, s] * decays ** (t - s)
         np.testing.assert_allclose(found[row], expected, rtol=1e-12)
     first = np.r_[True, np.diff(panel.consumer_index) > 0]
-    assert (found[first] > panel.exposures[first]).any(axis=0).all()  # the pre-period is in it
+    assert (found[first] > (1 - decays) * panel.exposures[first]).any(axis=0).all()  # the pre-period is in it
 
 
 def test_decay_zero_leaves_the_panel_as_it_is(carry_world):
