@@ -24,6 +24,7 @@ STUDY ?=
 WORLDS ?= 40
 
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*## .*/\1/p' Makefile)
+.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-worlds study-null study-carryover
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -75,6 +76,8 @@ study-causal: setup ## coverage of the causal layer on known truths, with and wi
 
 study-hbmmm: setup ## the paper's Tables 5-8 and Figures 3-6 on simulated worlds, and on the home of a Complete Journey run (HOME_DIR=)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_hbmmm --replicates $(REPLICATES) $(if $(HOME_DIR),--home "$(HOME_DIR)") $(STUDY)
+study-carryover: setup ## carry-over chosen on simulated worlds: decays, criteria, both horizons (STUDY="--worlds 2"); resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_carryover $(STUDY)
 
 lock: ## write requirements.lock anew from pyproject.toml, for every Python from 3.11 to 3.13
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'uv>=0.9'
