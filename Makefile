@@ -25,6 +25,9 @@ WORLDS ?= 40
 
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*## .*/\1/p' Makefile)
 .PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-worlds study-null study-carryover
+INJECTIONS ?= 30
+SWAPS ?= 60
+.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-plasmode
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -78,6 +81,9 @@ study-hbmmm: setup ## the paper's Tables 5-8 and Figures 3-6 on simulated worlds
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_hbmmm --replicates $(REPLICATES) $(if $(HOME_DIR),--home "$(HOME_DIR)") $(STUDY)
 study-carryover: setup ## carry-over chosen on simulated worlds: decays, criteria, both horizons (STUDY="--worlds 2"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_carryover $(STUDY)
+study-plasmode: setup ## known effects in the home's real purchases recovered, swapped histories empty (INJECTIONS=30 SWAPS=60); resumes
+	@$(RUN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_plasmode \
+	  --injections $(INJECTIONS) --swaps $(SWAPS)
 
 lock: ## write requirements.lock anew from pyproject.toml, for every Python from 3.11 to 3.13
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet 'uv>=0.9'
