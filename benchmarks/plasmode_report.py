@@ -162,7 +162,7 @@ def page(content: dict[str, Any]) -> str:
         "## With minus without",
         "",
         f"Extra purchases are added to the real ones, {content['injections']} times: a Poisson number, each as large "
-        "as one of the household's own (a period's amount), so that their expectation is the dollars given below, times "
+        "as one of the household's own (a period's amount), so that what is expected is the dollars below, times "
         + ", ".join(f"{factor:g} (age {group})" for group, factor in content["multipliers"].items())
         + ". Whoever is targeted, and what they buy, stays real.",
         "",

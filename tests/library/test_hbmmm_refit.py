@@ -12,6 +12,7 @@ from models.hbmmm.effects import compute_effects
 from models.hbmmm.fit import fit_hbmmm
 from models.hbmmm.refit import refit_hbmmm
 from models.hbmmm.statistics import SufficientStatistics
+from models.simulate.plasmode import InjectedEffect, PlasmodeConfig, inject_effects
 
 
 def slopes(fit, panel):
@@ -75,3 +76,46 @@ def test_strangers_are_refused(small_fit, statistics):
 def test_the_name_of_the_approximation_is_a_choice():
     with pytest.raises(ValueError, match="inference must be one of"):
         HBMMMConfig(inference="normal")
+
+
+def hbmmm_tables(fit, panel):
+    config = replace(fit.config, robust_errors=False)
+    return compute_effects(refit_hbmmm(fit, SufficientStatistics.from_panel(panel), config=config), panel)
+
+
+def test_an_injected_effect_is_the_difference_of_two_refits_by_channel_and_age_group(small_fit):
+    """120 consumers pull groups together (18 and 6 dollars a first exposure): order and direction are judged."""
+    panel, _, fit, _ = small_fit
+    effects = (InjectedEffect("channel1", 12.0, bend=10.0),)
+    keys = ["channel_id", "estimand", "exposure_distribution"]
+    without, gains = hbmmm_tables(fit, panel), []
+    for young, old in ((1.5, 0.5), (0.5, 1.5)):
+        factors = (("<= 40", young), ("> 40", old), ("missing", 1.0))
+        plasmode = inject_effects(
+            panel, PlasmodeConfig(effects, "age", (40.0,), factors), np.random.default_rng(0)
+        )
+        with_ = hbmmm_tables(fit, plasmode.panel)
+        rows = with_.channel.set_index(keys)
+        truth = (
+            plasmode.truth()
+            .query("horizon == 'immediate' or estimand == 'contribution'")
+            .set_index(keys)["value"]
+        )
+        difference = (rows["mean"] - without.channel.set_index(keys)["mean"]).reindex(truth.index)
+        error = rows["standard_deviation"].reindex(truth.index)
+        print(((difference - truth) / error).round(2).to_dict(), difference.round(2).to_dict())
+        assert ((difference - truth) / error).abs().max() < 3
+        for key in (("channel1", "slope", "panel_rows"), ("channel1", "contribution", "panel_rows")):
+            assert truth[key] > 5 * error[key]  # given to the wrong channel, the effect would be noticed
+        gains.append(age_slopes(with_) - age_slopes(without))
+    print([g.round(2).to_dict() for g in gains])
+    low, high = (next(g for g in gains[0].index if g.startswith(name)) for name in ("low", "high"))
+    assert gains[0][low] > 1.25 * gains[0][high] and gains[1][high] > 1.25 * gains[1][low]
+
+
+def age_slopes(tables):
+    """Slope of channel1 by age segment of the model's table."""
+    return tables.segment.query(
+        "segment_name == 'age' and channel_id == 'channel1' and estimand == 'slope'"
+        " and exposure_distribution == 'panel_rows'"
+    ).set_index("segment_value")["mean"]

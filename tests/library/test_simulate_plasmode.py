@@ -8,9 +8,6 @@ import pytest
 
 from models.effects.within import within_effects
 from models.errors import PanelError
-from models.hbmmm.effects import compute_effects
-from models.hbmmm.refit import refit_hbmmm
-from models.hbmmm.statistics import SufficientStatistics
 from models.simulate.plasmode import InjectedEffect, PlasmodeConfig, consumer_groups, inject_effects
 
 MULTIPLIERS = (("<= 40", 1.5), ("> 40", 0.5), ("missing", 1.0))
@@ -179,48 +176,6 @@ def test_carry_over_that_is_ignored_is_noticed(panel):
     truth = value(plasmode.truth(), "channel0")
     assert within_difference(blind, panel)["channel0", "contribution"] < 0.75 * truth
     assert within_difference(plasmode, panel)["channel0", "contribution"] == pytest.approx(truth, rel=0.2)
-
-
-def hbmmm_tables(fit, panel):
-    config = replace(fit.config, robust_errors=False)
-    return compute_effects(refit_hbmmm(fit, SufficientStatistics.from_panel(panel), config=config), panel)
-
-
-def test_hbmmm_difference_is_the_injected_effect_by_channel_and_age_group(small_fit):
-    """120 consumers pull groups together (18 and 6 dollars a first exposure): order and direction are judged."""
-    panel, _, fit, _ = small_fit
-    effects = (InjectedEffect("channel1", 12.0, bend=10.0),)
-    keys = ["channel_id", "estimand", "exposure_distribution"]
-    without, gains = hbmmm_tables(fit, panel), []
-    for young, old in ((1.5, 0.5), (0.5, 1.5)):
-        factors = (("<= 40", young), ("> 40", old), ("missing", 1.0))
-        plasmode = inject(panel, PlasmodeConfig(effects, "age", (40.0,), factors))
-        with_ = hbmmm_tables(fit, plasmode.panel)
-        rows = with_.channel.set_index(keys)
-        truth = (
-            plasmode.truth()
-            .query("horizon == 'immediate' or estimand == 'contribution'")
-            .set_index(keys)["value"]
-        )
-        difference = (rows["mean"] - without.channel.set_index(keys)["mean"]).reindex(truth.index)
-        error = rows["standard_deviation"].reindex(truth.index)
-        print(((difference - truth) / error).round(2).to_dict(), difference.round(2).to_dict())
-        assert ((difference - truth) / error).abs().max() < 3
-        for key in (("channel1", "slope", "panel_rows"), ("channel1", "contribution", "panel_rows")):
-            assert truth[key] > 8 * error[key]  # given to the wrong channel, the effect would be noticed
-        gains.append(age_slopes(with_) - age_slopes(without))
-    print([g.round(2).to_dict() for g in gains])
-    low, *_, high = sorted(g for g in gains[0].index if not g.startswith(("middle", "missing")))[::-1]
-    assert (low[:3], high[:4]) == ("low", "high")
-    assert gains[0][low] > 1.25 * gains[0][high] and gains[1][high] > 1.25 * gains[1][low]
-
-
-def age_slopes(tables):
-    """Slope of channel1 by age segment of the model's table."""
-    return tables.segment.query(
-        "segment_name == 'age' and channel_id == 'channel1' and estimand == 'slope'"
-        " and exposure_distribution == 'panel_rows'"
-    ).set_index("segment_value")["mean"]
 
 
 def test_groups_are_half_open_intervals_levels_and_missing(panel):
