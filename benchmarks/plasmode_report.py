@@ -103,6 +103,7 @@ def judge_swaps(results: Iterable[dict[str, Any]], gmv: float) -> dict[str, Any]
 
     `p_value`: probability of at least so many significant ones if 5 % were; swaps share one outcome, so it is a guide.
     """
+    results = list(results)
     draws = pd.concat([_estimates(one).assign(swap=i) for i, one in enumerate(results)]).reset_index()
     draws["significant"] = draws["mean"].abs() > 1.959964 * draws["sd"]
     groups = draws.groupby(["method", "channel_id", "estimand"], sort=False)
@@ -130,7 +131,8 @@ def judge_swaps(results: Iterable[dict[str, Any]], gmv: float) -> dict[str, Any]
         }
         for method, rows in slopes.groupby("method", sort=False)
     ]
-    return {"summary": summary, "cells": _records(table)}
+    likeness = pd.DataFrame([one["likeness"] for one in results]).mean().to_dict()
+    return {"summary": summary, "likeness": likeness, "cells": _records(table)}
 
 
 def _upper_tail(hits: int, count: int) -> float:
@@ -180,11 +182,11 @@ def page(content: dict[str, Any]) -> str:
         "root of their number, which shows biases far smaller than any single data set could.",
     ]
     for setting, found in content["recovery"].items():
-        lines += _recovery_lines(setting, found)
+        lines += _recovery_lines(setting, found, content["multipliers"])
     return "\n".join([*lines, *_swap_lines(content)]) + "\n"
 
 
-def _recovery_lines(setting: str, found: dict[str, Any]) -> list[str]:
+def _recovery_lines(setting: str, found: dict[str, Any], groups_in_order: Iterable[str]) -> list[str]:
     cells = pd.DataFrame(found["cells"])
     lines = ["", f"### {TITLES[setting]}", ""]
     if setting == "carry_over":
@@ -207,29 +209,38 @@ def _recovery_lines(setting: str, found: dict[str, Any]) -> list[str]:
                 f"{s['within_mean_error']} of {s['cells']} | {s['median_absolute_bias_share']:.1%} | "
                 f"{s['largest_absolute_bias_share']:.1%} | {s['largest_bias_in_published_errors']:.2f} |"
             )
-    lines += [
-        "",
-        "| method | channel | estimand | truth | difference | error | bias |",
-        "|---|---|---|---|---|---|---|",
+    lines += ["", "Difference ± error; * where the truth is outside the error of one injection.", ""]
+    lines += _pivot(cells[cells["segment"] == "all"], ["channel_id", "estimand"], ["all"])
+    lines += ["", "Slopes by age group:", ""]
+    groups = cells[(cells["segment"] != "all") & (cells["estimand"] == "slope")]
+    return lines + _pivot(
+        groups[~groups["method"].str.endswith("_blind")], ["channel_id", "segment"], groups_in_order
+    )
+
+
+def _pivot(cells: pd.DataFrame, keys: list[str], segments: Iterable[str]) -> list[str]:
+    """Rows by keys with the truth and a column of differences for each method; slopes to a tenth of a cent."""
+    methods = list(dict.fromkeys(cells["method"]))
+    head = [
+        *("age" if k == "segment" else k.replace("_id", "") for k in keys),
+        "truth",
+        *map(LABELS.get, methods),
     ]
-    for row in cells[cells["segment"] == "all"].itertuples():
-        lines.append(f"| {LABELS[row.method]} | {row.channel_id} | {row.estimand} | {_numbers(row)} |")
-    lines += ["", "By age group, HBMMM, slope:", "", "| channel | age | truth | difference | error | bias |"]
-    lines.append("|---|---|---|---|---|---|")
-    groups = cells[
-        (cells["segment"] != "all") & (cells["method"] == "hbmmm") & (cells["estimand"] == "slope")
-    ]
-    for row in groups.sort_values(["channel_id", "segment"]).itertuples():
-        lines.append(f"| {row.channel_id} | {row.segment} | {_numbers(row)} |")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    order = {name: at for at, name in enumerate(segments)}
+    by_place = cells.assign(place=cells["segment"].map(order)).sort_values(
+        ["channel_id", "place", "estimand"]
+    )
+    for names, part in by_place.groupby(keys, sort=False):
+        rows = part.set_index("method")
+        form = ",.0f" if part["estimand"].iloc[0] == "contribution" else ",.3f"
+        numbers = [
+            f"{rows.at[m, 'difference']:{form}} ± {rows.at[m, 'error']:{form}}"
+            + ("" if rows.at[m, "within_error"] else " *")
+            for m in methods
+        ]
+        lines.append("| " + " | ".join([*names, f"{part['truth'].iloc[0]:{form}}", *numbers]) + " |")
     return lines
-
-
-def _numbers(row: Any) -> str:
-    """Truth, difference, error and bias of a cell, slopes in cents, contributions in dollars."""
-    form = ",.0f" if row.estimand == "contribution" else ",.3f"
-    bias = "" if row.bias_share is None or np.isnan(row.bias_share) else f"{row.bias_share:+.1%}"
-    mark = "" if row.within_error else " outside"
-    return f"{row.truth:{form}} | {row.difference:{form}} | {row.error:{form}} | {bias}{mark}"
 
 
 def _swap_lines(content: dict[str, Any]) -> list[str]:
@@ -252,12 +263,23 @@ def _swap_lines(content: dict[str, Any]) -> list[str]:
             f"{one['largest_level_in_published_errors']:.2f} | {one['contribution_share_of_gmv']:+.1%} |"
         )
     lines += ["", verdict(placebo), "", "![Recovery and swaps](plasmode.png)", ""]
-    lines += ["| method | channel | mean slope | error | significant |", "|---|---|---|---|---|"]
-    for row in pd.DataFrame(placebo["cells"]).query("estimand == 'slope'").itertuples():
-        lines.append(
-            f"| {LABELS[row.method]} | {row.channel_id} | {row.level:.3f} | {row.error:.3f} | "
-            f"{row.share_significant:.0%} |"
-        )
+    cells = pd.DataFrame(placebo["cells"]).query("estimand == 'slope'")
+    methods = list(dict.fromkeys(cells["method"]))
+    lines += ["Mean slope over swaps, in brackets the share significant:", ""]
+    lines += [
+        "| channel | likeness | " + " | ".join(map(LABELS.get, methods)) + " |",
+        "|---" * (len(methods) + 2) + "|",
+    ]
+    for channel, part in cells.groupby("channel_id"):
+        rows = part.set_index("method")
+        said = [f"{rows.at[m, 'level']:.2f} ({rows.at[m, 'share_significant']:.0%})" for m in methods]
+        lines.append(f"| {channel} | {placebo['likeness'][channel]:.2f} | " + " | ".join(said) + " |")
+    lines += [
+        "",
+        "Likeness: correlation of received and own exposures, less household and period means. Look-alikes share a "
+        "store and often a campaign; where it is far from zero, a real effect of the own exposures shows through, and "
+        "the true level is near zero only.",
+    ]
     return lines
 
 

@@ -33,7 +33,13 @@ EFFECTS = {
 }
 FACTORS = (1.5, 1.0, 0.5, 1.0)  # youngest, middle, oldest third of known ages, age not known
 SETTINGS = ("same_period", "carry_over")
-HBMMM_OPTIONS = {"inference": "laplace", "imputations_count": 2, "draws": 500, "seed": SEED}
+HBMMM_OPTIONS = {
+    "inference": "laplace",
+    "imputations_count": 2,
+    "draws": 125,
+    "effect_draws": 200,
+    "seed": SEED,
+}
 SEGMENT_PREFIXES = (
     "low",
     "middle",
@@ -190,7 +196,21 @@ def measure_swap(replicate: int, folder: str) -> dict[str, Any]:
     rows = estimate_rows("hbmmm", "all", compute_effects(refit, swapped).channel)
     for method in ("within_consumer", "pooled_ols", "pooled_ols_covariates"):
         rows += estimate_rows(method, "all", row_method(method, swapped))
-    return {"rows": rows, "seconds": time.process_time() - begun}
+    return {"rows": rows, "likeness": likeness(panel, swapped), "seconds": time.process_time() - begun}
+
+
+def likeness(panel: Any, swapped: Any) -> dict[str, float]:
+    """Correlation of own and received exposures by channel, less household and period means."""
+    from models.effects.within import demean_two_way
+
+    count = len(panel.channel_ids)
+    both = demean_two_way(
+        np.column_stack([panel.exposures, swapped.exposures]), panel.consumer_index, panel.period_index
+    )
+    products = both.T @ both
+    at = np.arange(count)
+    values = products[at, at + count] / np.sqrt(products[at, at] * products[at + count, at + count])
+    return dict(zip(panel.channel_ids.tolist(), values.tolist(), strict=True))
 
 
 def main() -> None:

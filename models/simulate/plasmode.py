@@ -254,14 +254,14 @@ def _multipliers(groups: np.ndarray, config: PlasmodeConfig) -> np.ndarray:
 
 def _later_dollars(panel: ConsumerPanel, effect: InjectedEffect, adstock: np.ndarray) -> np.ndarray:
     """(R,) dollars at multiplier 1 of one more exposure in a row, over this and all later rows of its consumer."""
-    key = (
-        panel.consumer_index * 2 * len(panel.calendar) + panel.calendar_index
-    )  # ascending; no lag leads to the next
+    periods, when = len(panel.calendar), panel.calendar_index
+    row_at = np.full((panel.consumers_count, 2 * periods), -1)  # -1: not in the panel, or after the calendar
+    row_at[panel.consumer_index, when] = np.arange(panel.rows_count)
     before = effect.dollars(adstock)
     out = np.zeros(len(adstock))
-    for lag in range(len(panel.calendar)):
-        later = np.searchsorted(key, key + lag).clip(max=len(key) - 1)
-        early = np.flatnonzero(key[later] == key + lag)
+    for lag in range(periods):
+        later = row_at[panel.consumer_index, when + lag]
+        early = np.flatnonzero(later >= 0)
         late = later[early]
         out[early] += effect.dollars(adstock[late] + effect.decay**lag) - before[late]
     return out
