@@ -188,7 +188,10 @@ def inject_effects(panel: ConsumerPanel, config: PlasmodeConfig, rng: np.random.
     effects = [by_channel.get(c, InjectedEffect(c, 0.0)) for c in channels]
     adstock = np.array(panel.exposures)
     if any(e.decay > 0 for e in effects):
-        adstock = adstock_at_rows(panel, [e.decay for e in effects])
+        decays = np.array([e.decay for e in effects])
+        adstock = adstock_at_rows(panel, decays.tolist()) / (
+            1.0 - decays
+        )  # one exposure adds 1 to its own period
     columns = list(zip(effects, adstock.T, strict=True))
     expected = factor[:, None] * np.column_stack([e.dollars(a) for e, a in columns])
     immediate = np.column_stack([e.dollars(a + 1.0) - e.dollars(a) for e, a in columns])
