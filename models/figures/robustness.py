@@ -10,7 +10,7 @@ from models.figures.drawing import GREY, new_figure, to_png
 BASELINE = "baseline"
 NOT_REFITS = ("posterior", "prior_reweighted")  # compared with the full fit, not with the refitted baseline
 SHIFT_MOST = 3.0  # the colour scale ends at so many standard deviations of the baseline
-NAME_LENGTH = 34
+NAME_LENGTH = 44
 
 
 def robustness_heatmap(table: pd.DataFrame, estimand: str = "slope") -> bytes:
