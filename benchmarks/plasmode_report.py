@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import bdtrc
-from scipy.stats import t as student
+
+from models.evaluation.plasmode_recovery import (
+    KEYS,
+    LEVEL,
+    count_recovered,
+    judge_differences,
+    judge_zero_levels,
+    with_rates,
+)
 
 LABELS = {
     "hbmmm": "HBMMM",
@@ -19,43 +26,52 @@ LABELS = {
     "within_consumer_blind": "within consumer, carry-over ignored",
 }
 TITLES = {"same_period": "Effects in the period of exposure", "carry_over": "Effects that carry over"}
-KEYS = ["method", "segment", "channel_id", "estimand"]
-LEVEL = 0.95
 
 
-def judge_injections(results: dict[int, dict[str, Any]], gmv: float) -> dict[str, Any]:
-    """Differences with minus without injection against the truth, by cell of KEYS, and counts by method.
-
-    results: replicate (-1: without injection) -> rows and truth of measure_injection. Of each cell: truth (slope: of
-    the same period; contribution: all that was injected), mean difference, `error`: its standard deviation over
-    replicates, the error of one difference; `mean_error`: over the root of their number; `published_error`: the
-    standard deviation an analyst without knowledge of the injection reports.
-    """
-    without = _estimates(results[-1])
+def recovery(results: dict[int, dict[str, Any]], gmv: float) -> dict[str, Any]:
+    """What one setting's injections (replicate -> rows and truth of measure_injection; -1: without) found."""
     replicates = sorted(r for r in results if r >= 0)
-    differences = pd.DataFrame({r: _estimates(results[r])["mean"] - without["mean"] for r in replicates})
     truth = _truth(results[-1])
-    table = pd.DataFrame(
-        {
-            "difference": differences.mean(axis=1),
-            "error": differences.std(axis=1, ddof=1),
-            "published_error": without["sd"],
-        }
-    ).reset_index()
-    table = table.join(truth["value"].rename("truth"), on=KEYS[1:])
-    table["mean_error"] = table["error"] / np.sqrt(len(replicates))
-    reach = float(student.ppf(0.5 + LEVEL / 2, len(replicates) - 1))
-    bias = table["difference"] - table["truth"]
-    table["within_error"] = bias.abs() <= reach * table["error"]
-    table["within_mean_error"] = bias.abs() <= reach * table["mean_error"]
-    table["bias_share"] = (bias / table["truth"]).where(table["truth"] > 0)
-    table["bias_in_published_errors"] = bias / table["published_error"]
-    drawn = {r: _truth(results[r])["realised"] for r in replicates}
+    cells = judge_differences(
+        _estimates(results[-1]), [_estimates(results[r]) for r in replicates], truth["value"]
+    )
+    drawn = pd.DataFrame({r: _truth(results[r])["realised"] for r in replicates}).mean(axis=1)
+    dollars = pd.DataFrame({"expected": truth["value"], "realised_mean": drawn})
+    dollars = dollars.xs(("all", "contribution"), level=(0, 2)).reset_index()
     return {
-        "injected_share_of_gmv": float(truth["value"].xs(("all", "contribution"), level=(0, 2)).sum() / gmv),
-        "contributions": _contributions(truth, pd.DataFrame(drawn)),
-        "summary": [_summary(method, part) for method, part in table.groupby("method", sort=False)],
-        "cells": _records(table),
+        "injected_share_of_gmv": float(dollars["expected"].sum() / gmv),
+        "contributions": _records(dollars),
+        "summary": _records(count_recovered(cells)),
+        "cells": _records(cells),
+    }
+
+
+def without_noise(results: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Differences where the expectation itself is injected (replicate -2): approximation and shrinkage alone."""
+    change = _estimates(results[-2])["mean"] - _estimates(results[-1])["mean"]
+    table = (
+        change.rename("difference")
+        .reset_index()
+        .join(_truth(results[-1])["value"].rename("truth"), on=KEYS[1:])
+    )
+    return _records(table.assign(ratio=(table["difference"] / table["truth"]).where(table["truth"] > 0)))
+
+
+def placebo(results: Iterable[dict[str, Any]], gmv: float) -> dict[str, Any]:
+    """What the swaps found: slopes of each method over all channels, and by channel."""
+    results = list(results)
+    cells = judge_zero_levels([_estimates(one) for one in results])
+    slopes, money = cells[cells["estimand"] == "slope"], cells[cells["estimand"] == "contribution"]
+    by_method = slopes.groupby("method", sort=False)
+    summary = with_rates(by_method[["significant", "replicates"]].sum().reset_index())
+    in_errors = (slopes["level"] / slopes["published_error"]).abs().groupby(slopes["method"]).max()
+    contributions = money.groupby("method")["level"].sum() / gmv
+    summary["largest_level_in_published_errors"] = in_errors.loc[summary["method"]].to_numpy()
+    summary["contribution_share_of_gmv"] = contributions.loc[summary["method"]].to_numpy()
+    return {
+        "summary": _records(summary),
+        "likeness": pd.DataFrame([one["likeness"] for one in results]).mean().to_dict(),
+        "cells": _records(cells),
     }
 
 
@@ -70,73 +86,6 @@ def _truth(result: dict[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(result["truth"], columns=columns)
     kept = frame[(frame["estimand"] == "contribution") | (frame["horizon"] == "immediate")]
     return kept.set_index(KEYS[1:])[["value", "realised"]].astype(float).sort_index()
-
-
-def _contributions(truth: pd.DataFrame, realised: pd.DataFrame) -> list[dict[str, Any]]:
-    """Dollars injected by channel: expected, and drawn on average."""
-    wanted = truth["value"].xs(("all", "contribution"), level=(0, 2))
-    drawn = realised.xs(("all", "contribution"), level=(0, 2)).mean(axis=1)
-    return [{"channel_id": c, "expected": wanted[c], "realised_mean": float(drawn[c])} for c in wanted.index]
-
-
-def _summary(method: str, part: pd.DataFrame) -> dict[str, Any]:
-    """How many cells of a method are within their error, channels and age groups apart."""
-    out: dict[str, Any] = {"method": method}
-    for level, rows in (
-        ("channels", part[part["segment"] == "all"]),
-        ("age_groups", part[part["segment"] != "all"]),
-    ):
-        real = rows[rows["truth"] > 0]
-        out[level] = {
-            "cells": len(rows),
-            "within_error": int(rows["within_error"].sum()),
-            "within_mean_error": int(rows["within_mean_error"].sum()),
-            "median_absolute_bias_share": float(real["bias_share"].abs().median()),
-            "largest_absolute_bias_share": float(real["bias_share"].abs().max()),
-            "largest_bias_in_published_errors": float(rows["bias_in_published_errors"].abs().max()),
-        }
-    return out
-
-
-def judge_swaps(results: Iterable[dict[str, Any]], gmv: float) -> dict[str, Any]:
-    """Estimates on exchanged histories, truth zero: mean level and share significant by method, channel, estimand.
-
-    `p_value`: probability of at least so many significant ones if 5 % were; swaps share one outcome, so it is a guide.
-    """
-    results = list(results)
-    draws = pd.concat([_estimates(one).assign(swap=i) for i, one in enumerate(results)]).reset_index()
-    draws["significant"] = draws["mean"].abs() > 1.959964 * draws["sd"]
-    groups = draws.groupby(["method", "channel_id", "estimand"], sort=False)
-    table = groups.agg(
-        swaps=("swap", "size"),
-        level=("mean", "mean"),
-        error=("mean", "std"),
-        published_error=("sd", "mean"),
-        significant=("significant", "sum"),
-    ).reset_index()
-    table["share_significant"] = table["significant"] / table["swaps"]
-    table["p_value"] = [
-        _upper_tail(int(h), int(n)) for h, n in zip(table["significant"], table["swaps"], strict=True)
-    ]
-    table["share_of_gmv"] = (table["level"] / gmv).where(table["estimand"] == "contribution")
-    slopes = table[table["estimand"] == "slope"]
-    money = table[table["estimand"] == "contribution"]
-    summary = [
-        {
-            "method": method,
-            "share_significant": float(rows["significant"].sum() / rows["swaps"].sum()),
-            "p_value": _upper_tail(int(rows["significant"].sum()), int(rows["swaps"].sum())),
-            "largest_level_in_published_errors": float((rows["level"] / rows["published_error"]).abs().max()),
-            "contribution_share_of_gmv": float(money.loc[money["method"] == method, "level"].sum() / gmv),
-        }
-        for method, rows in slopes.groupby("method", sort=False)
-    ]
-    likeness = pd.DataFrame([one["likeness"] for one in results]).mean().to_dict()
-    return {"summary": summary, "likeness": likeness, "cells": _records(table)}
-
-
-def _upper_tail(hits: int, count: int) -> float:
-    return float(bdtrc(hits - 1, count, 1 - LEVEL)) if hits else 1.0
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -179,11 +128,12 @@ def page(content: dict[str, Any]) -> str:
         "Judged is the difference between the estimate with and the one without the injection. Targeting bias cancels "
         "in it, so even naive OLS may pass: **it is necessary, not sufficient**; the second part below is what naive "
         "methods cannot pass. Error: standard deviation of the difference over injections. Mean error: that over the "
-        "root of their number, which shows biases far smaller than any single data set could.",
+        "root of their number, which shows biases far smaller than any single data set could. Published error: the "
+        "standard deviation reported without injection.",
     ]
     for setting, found in content["recovery"].items():
         lines += _recovery_lines(setting, found, content["multipliers"])
-    return "\n".join([*lines, *_swap_lines(content)]) + "\n"
+    return "\n".join([*lines, *_noiseless_lines(content), *_swap_lines(content)]) + "\n"
 
 
 def _recovery_lines(setting: str, found: dict[str, Any], groups_in_order: Iterable[str]) -> list[str]:
@@ -198,17 +148,16 @@ def _recovery_lines(setting: str, found: dict[str, Any], groups_in_order: Iterab
         f"Injected: {found['injected_share_of_gmv']:.1%} of GMV. Cells are channel x estimand (slope, contribution), "
         "and the same by age group.",
         "",
-        "| method | level | within error | mean within mean error | median bias | largest | in published errors |",
+        "| method | level | within error | within published error | mean within mean error | median bias | largest |",
         "|---|---|---|---|---|---|---|",
     ]
-    for one in found["summary"]:
-        for level in ("channels", "age_groups"):
-            s = one[level]
-            lines.append(
-                f"| {LABELS[one['method']]} | {level.replace('_', ' ')} | {s['within_error']} of {s['cells']} | "
-                f"{s['within_mean_error']} of {s['cells']} | {s['median_absolute_bias_share']:.1%} | "
-                f"{s['largest_absolute_bias_share']:.1%} | {s['largest_bias_in_published_errors']:.2f} |"
-            )
+    for s in found["summary"]:
+        level = {"channels": "channels", "groups": "age groups"}[s["level"]]
+        lines.append(
+            f"| {LABELS[s['method']]} | {level} | {s['within_error']} of {s['cells']} | "
+            f"{s['within_published_error']} of {s['cells']} | {s['within_mean_error']} of {s['cells']} | "
+            f"{s['median_bias_share']:.1%} | {s['largest_bias_share']:.1%} |"
+        )
     lines += ["", "Difference ± error; * where the truth is outside the error of one injection.", ""]
     lines += _pivot(cells[cells["segment"] == "all"], ["channel_id", "estimand"], ["all"])
     lines += ["", "Slopes by age group:", ""]
@@ -243,8 +192,52 @@ def _pivot(cells: pd.DataFrame, keys: list[str], segments: Iterable[str]) -> lis
     return lines
 
 
+def _noiseless_lines(content: dict[str, Any]) -> list[str]:
+    """Ratios of difference and truth where nothing is random."""
+    cells = pd.concat([pd.DataFrame(rows).assign(setting=s) for s, rows in content["without_noise"].items()])
+    cells = cells[cells["truth"] > 0]
+    ratio = cells.set_index(["setting", *KEYS])["ratio"].astype(float)
+    plain, carried, imputed = content["without_noise"]
+    methods = ("hbmmm", "within_consumer", "pooled_ols")
+    everybody = [(s, m) for s in (plain, carried) for m in methods]
+    said = {plain: "same period", carried: "carry-over"}
+    lines = [
+        "",
+        "### Approximation and shrinkage alone",
+        "",
+        "The expectation itself injected, nothing random: difference over truth, 1 is exact.",
+        "",
+        "| channel | estimand | " + " | ".join(f"{LABELS[m]}, {said[s]}" for s, m in everybody) + " |",
+        "|---" * (2 + len(everybody)) + "|",
+    ]
+    of_all = cells[(cells["segment"] == "all") & (cells["setting"] == plain) & (cells["method"] == "hbmmm")]
+    for row in of_all.sort_values(["channel_id", "estimand"]).itertuples():
+        values = [ratio[s, m, "all", row.channel_id, row.estimand] for s, m in everybody]
+        lines.append(
+            f"| {row.channel_id} | {row.estimand} | " + " | ".join(f"{v:.3f}" for v in values) + " |"
+        )
+    by_age = [(plain, "hbmmm"), (imputed, "hbmmm"), (plain, "within_consumer")]
+    lines += ["", "| channel | age | HBMMM | HBMMM, unknown ages respond as completed | within consumer |"]
+    lines.append("|---|---|---|---|---|")
+    for channel in sorted(of_all["channel_id"].unique()):
+        for age in content["multipliers"]:
+            values = [ratio[s, m, age, channel, "slope"] for s, m in by_age]
+            lines.append(f"| {channel} | {age} | " + " | ".join(f"{v:.3f}" for v in values) + " |")
+    known = [age for age in content["multipliers"] if age != "missing"]
+    slopes = ratio.xs("slope", level="estimand")
+    worst = [float((slopes[s, "hbmmm"].loc[known] - 1).abs().max()) for s in (plain, imputed)]
+    return [
+        *lines,
+        "",
+        "Slopes by age group, effects of the same period. The HBMMM completes unknown ages and lets them move "
+        "the response. Where households of unknown age respond alike, whatever age they were given, it pulls age groups "
+        f"together: the known groups are off by up to {worst[0]:.0%}. Where they respond as their completed age says, "
+        f"by up to {worst[1]:.0%}. Which of the two holds in real data cannot be seen from them.",
+    ]
+
+
 def _swap_lines(content: dict[str, Any]) -> list[str]:
-    placebo = content["placebo"]
+    found = content["placebo"]
     lines = [
         "",
         "## Histories swapped between look-alikes",
@@ -257,13 +250,13 @@ def _swap_lines(content: dict[str, Any]) -> list[str]:
         "| method | significant slopes | p | largest mean slope, in published errors | contributions, share of GMV |",
         "|---|---|---|---|---|",
     ]
-    for one in placebo["summary"]:
+    for one in found["summary"]:
         lines.append(
             f"| {LABELS[one['method']]} | {one['share_significant']:.1%} | {one['p_value']:.3g} | "
             f"{one['largest_level_in_published_errors']:.2f} | {one['contribution_share_of_gmv']:+.1%} |"
         )
-    lines += ["", verdict(placebo), "", "![Recovery and swaps](plasmode.png)", ""]
-    cells = pd.DataFrame(placebo["cells"]).query("estimand == 'slope'")
+    lines += ["", verdict(found), "", "![Recovery and swaps](plasmode.png)", ""]
+    cells = pd.DataFrame(found["cells"]).query("estimand == 'slope'")
     methods = list(dict.fromkeys(cells["method"]))
     lines += ["Mean slope over swaps, in brackets the share significant:", ""]
     lines += [
@@ -273,7 +266,7 @@ def _swap_lines(content: dict[str, Any]) -> list[str]:
     for channel, part in cells.groupby("channel_id"):
         rows = part.set_index("method")
         said = [f"{rows.at[m, 'level']:.2f} ({rows.at[m, 'share_significant']:.0%})" for m in methods]
-        lines.append(f"| {channel} | {placebo['likeness'][channel]:.2f} | " + " | ".join(said) + " |")
+        lines.append(f"| {channel} | {found['likeness'][channel]:.2f} | " + " | ".join(said) + " |")
     lines += [
         "",
         "Likeness: correlation of received and own exposures, less household and period means. Look-alikes share a "
@@ -283,10 +276,10 @@ def _swap_lines(content: dict[str, Any]) -> list[str]:
     return lines
 
 
-def verdict(placebo: dict[str, Any]) -> str:
+def verdict(found: dict[str, Any]) -> str:
     """Whether the primary estimator and naive OLS say zero, in a sentence that can turn out either way."""
     said = []
-    for one in placebo["summary"]:
+    for one in found["summary"]:
         if one["method"] in ("hbmmm", "pooled_ols"):
             zero = one["p_value"] >= 1 - LEVEL
             said.append(f"{LABELS[one['method']]} **{'says zero' if zero else 'does not say zero'}**")
@@ -297,32 +290,35 @@ def picture(content: dict[str, Any]) -> bytes:
     """Contributions recovered by channel, with and without carry-over, and significant slopes after swaps."""
     from models.figures.drawing import GREY, PALETTE, new_figure, to_png
 
-    figure, axes = new_figure(10.0, 3.4, columns=3)
+    colours = dict(zip(LABELS, PALETTE, strict=False))
+    figure, axes = new_figure(10.0, 3.8, columns=3)
     for axis, (setting, found) in zip(axes[0], content["recovery"].items(), strict=False):
         cells = pd.DataFrame(found["cells"])
         cells = cells[
             (cells["segment"] == "all") & (cells["estimand"] == "contribution") & (cells["truth"] > 0)
         ]
-        channels, methods = sorted(cells["channel_id"].unique()), list(dict.fromkeys(cells["method"]))
-        for m, method in enumerate(methods):
-            part = cells[cells["method"] == method].set_index("channel_id").loc[channels]
-            at = np.arange(len(channels)) + (m - (len(methods) - 1) / 2) * 0.15
+        for method, at, part in _beside(axis, cells):
             ratio, reach = part["difference"] / part["truth"], 1.96 * part["error"] / part["truth"]
-            axis.errorbar(
-                at, ratio, reach, fmt="o", markersize=4, color=PALETTE[m], linewidth=1.0, label=LABELS[method]
-            )
+            axis.errorbar(at, ratio, reach, fmt="o", markersize=4, color=colours[method], linewidth=1.0)
         axis.axhline(1.0, color=GREY, linewidth=0.8)
-        axis.set_xticks(range(len(channels)), channels, rotation=20, fontsize=7)
         axis.set_title(f"{TITLES[setting]}:\ncontribution, difference / truth", fontsize=8)
-        axis.legend(fontsize=6, frameon=False)
-    cells, axis = pd.DataFrame(content["placebo"]["cells"]).query("estimand == 'slope'"), axes[0, 2]
-    channels, methods = sorted(cells["channel_id"].unique()), list(dict.fromkeys(cells["method"]))
-    for m, method in enumerate(methods):
-        part = cells[cells["method"] == method].set_index("channel_id").loc[channels]
-        at = np.arange(len(channels)) + (m - (len(methods) - 1) / 2) * 0.2
-        axis.bar(at, part["share_significant"], 0.2, color=PALETTE[m], label=LABELS[method])
+    axis = axes[0, 2]
+    for method, at, part in _beside(
+        axis, pd.DataFrame(content["placebo"]["cells"]).query("estimand == 'slope'")
+    ):
+        axis.bar(at, part["share_significant"], 0.15, color=colours[method])
     axis.axhline(1 - LEVEL, color=GREY, linewidth=0.8)
-    axis.set_xticks(range(len(channels)), channels, rotation=20, fontsize=7)
     axis.set_title("Histories swapped, truth zero:\nshare of significant slopes", fontsize=8)
-    axis.legend(fontsize=6, frameon=False)
+    for method, colour in colours.items():
+        axis.plot([], [], "o", markersize=4, color=colour, label=LABELS[method])
+    figure.legend(loc="outside lower center", ncols=len(colours), fontsize=7, frameon=False)
     return to_png(figure)
+
+
+def _beside(axis: Any, cells: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    """Each method with its places beside the others' on an axis of channels, and its rows in their order."""
+    channels, methods = sorted(cells["channel_id"].unique()), list(dict.fromkeys(cells["method"]))
+    axis.set_xticks(range(len(channels)), channels, rotation=20, fontsize=7)
+    for m, method in enumerate(methods):
+        at = np.arange(len(channels)) + (m - (len(methods) - 1) / 2) * 0.15
+        yield method, at, cells[cells["method"] == method].set_index("channel_id").loc[channels]

@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
-from benchmarks.plasmode_report import judge_injections, judge_swaps, page, picture
+from benchmarks.plasmode_report import page, picture, placebo, recovery, without_noise
 
 STUDY = ROOT / "docs" / "studies"
 SEED = 20261122
@@ -46,7 +46,11 @@ SEGMENT_PREFIXES = (
     "high",
     "missing",
 )  # of the model's segment table, in the order of FACTORS
-WITHOUT = -1  # the replicate without injection
+WITHOUT, EXPECTED = (
+    -1,
+    -2,
+)  # replicates: without injection, and with its expectation in place of random purchases
+IMPUTED = "imputed_ages"  # effects of the same period; unknown ages respond as the age the model completed them with
 
 
 @cache
@@ -75,12 +79,16 @@ def plasmode_config(setting: str) -> Any:
     )
 
 
-def plasmode_of(setting: str, replicate: int) -> Any:
+def plasmode_of(setting: str, replicate: int, folder: str) -> Any:
     """One injection; replicate r draws the same purchases whenever it runs."""
     from models.simulate.plasmode import inject_effects
 
-    rng = np.random.default_rng([SEED, SETTINGS.index(setting), replicate + 1])
-    return inject_effects(real_panel(), plasmode_config(setting), rng)
+    panel = real_panel()
+    if setting == IMPUTED:
+        ages = base_fit(SETTINGS[0], folder).completed[0][CHARACTERISTIC].to_numpy(dtype=float)
+        panel = replace(panel, characteristics=panel.characteristics.assign(**{CHARACTERISTIC: ages}))
+    rng = np.random.default_rng([SEED, (*SETTINGS, IMPUTED).index(setting), replicate - EXPECTED])
+    return inject_effects(panel, plasmode_config(setting), rng)
 
 
 def fit_base(setting: str, folder: str) -> dict[str, float]:
@@ -90,7 +98,7 @@ def fit_base(setting: str, folder: str) -> dict[str, float]:
     from models.hbmmm.statistics import SufficientStatistics
 
     begun = time.process_time()
-    panel = real_panel().with_exposures(plasmode_of(setting, WITHOUT).adstock)
+    panel = real_panel().with_exposures(plasmode_of(setting, WITHOUT, folder).adstock)
     fit = fit_hbmmm(
         SufficientStatistics.from_panel(panel), panel.characteristics, HBMMMConfig(**HBMMM_OPTIONS)
     )
@@ -107,16 +115,25 @@ def base_fit(setting: str, folder: str) -> Any:
 
 
 def measure_injection(setting: str, replicate: int, folder: str) -> dict[str, Any]:
-    """Estimates of every method, for all and by age group, with an injection or, replicate -1, without."""
+    """Estimates of every method, for all and by age group, with an injection, its expectation, or without."""
+    from models.simulate.plasmode import consumer_groups
+
     begun = time.process_time()
-    panel, plasmode = real_panel(), plasmode_of(setting, replicate)
-    bought = panel if replicate == WITHOUT else plasmode.panel
-    ages, given = plasmode.groups, bought.with_exposures(plasmode.adstock)
-    is_plain = replicate != WITHOUT  # published errors are those without injection
-    rows = hbmmm_rows("hbmmm", setting, given, ages, folder, quick=is_plain)
+    panel, plasmode, config = real_panel(), plasmode_of(setting, replicate, folder), plasmode_config(setting)
+    injected = {WITHOUT: 0.0, EXPECTED: plasmode.expected.sum(axis=1)}.get(
+        replicate, plasmode.realised.sum(axis=1)
+    )
+    bought = replace(panel, gmv=panel.gmv + injected)
+    ages, given = (
+        consumer_groups(panel, CHARACTERISTIC, config.cut_points),
+        bought.with_exposures(plasmode.adstock),
+    )
+    quick = replicate != WITHOUT  # published errors are those without injection
+    base = SETTINGS[0] if setting == IMPUTED else setting
+    rows = hbmmm_rows("hbmmm", base, given, ages, folder, quick=quick)
     rows += row_method_rows(("within_consumer", "pooled_ols"), given, ages)
     if setting == "carry_over":
-        rows += hbmmm_rows("hbmmm_blind", SETTINGS[0], bought, ages, folder, quick=is_plain)
+        rows += hbmmm_rows("hbmmm_blind", SETTINGS[0], bought, ages, folder, quick=quick)
         rows += row_method_rows(("within_consumer",), bought, ages, "_blind")
     truth = pd.concat([plasmode.truth(), plasmode.truth(ages)])
     truth = truth[truth["exposure_distribution"] == "panel_rows"]
@@ -233,15 +250,16 @@ def main() -> None:
     injections = {
         job_key(("injection", s, r)): (s, r, str(folder))
         for s in SETTINGS
-        for r in range(WITHOUT, options.injections)
+        for r in range(EXPECTED, options.injections)
     }
+    injections |= {job_key(("injection", IMPUTED, r)): (IMPUTED, r, str(folder)) for r in (EXPECTED, WITHOUT)}
     swaps = {job_key(("swap", r)): (r, str(folder)) for r in range(options.swaps)}
     injected = run_jobs(path, injections, measure_injection, options.processes)
     swapped = run_jobs(path, swaps, measure_swap, options.processes)
     gmv = float(panel.gmv.sum())
     found = {
         s: {arguments[1]: injected[k] for k, arguments in injections.items() if arguments[0] == s}
-        for s in SETTINGS
+        for s in (*SETTINGS, IMPUTED)
     }
     content = {
         "command": f"make study-plasmode INJECTIONS={options.injections} SWAPS={options.swaps}",
@@ -265,8 +283,9 @@ def main() -> None:
         "injections": options.injections,
         "swaps": options.swaps,
         "swappable_share": swappable_share(look_alike_groups(panel)),
-        "recovery": {s: judge_injections(found[s], gmv) for s in SETTINGS},
-        "placebo": judge_swaps(swapped.values(), gmv),
+        "recovery": {s: recovery(found[s], gmv) for s in SETTINGS},
+        "without_noise": {s: without_noise(found[s]) for s in found},
+        "placebo": placebo(swapped.values(), gmv),
     }
     STUDY.mkdir(parents=True, exist_ok=True)
     (STUDY / "plasmode.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
