@@ -230,7 +230,7 @@ def _noiseless_lines(content: dict[str, Any]) -> list[str]:
         *lines,
         "",
         "Slopes by age group, effects of the same period. The HBMMM completes unknown ages and lets them move "
-        "the response. Where households of unknown age respond alike, whatever age they were given, it pulls age groups "
+        "the response. Where households of unknown age respond alike, whatever age they got, it pulls age groups "
         f"together: the known groups are off by up to {worst[0]:.0%}. Where they respond as their completed age says, "
         f"by up to {worst[1]:.0%}. Which of the two holds in real data cannot be seen from them.",
     ]
