@@ -6,10 +6,10 @@ Consumers, exposures, targeting and purchases stay as they are; on top come extr
 
 with b_c the dollars of a first exposure, h_c the exposures at which response bends (linear without), m the multiplier
 of the consumer's group, and a the exposures of the period or, with a decay, their geometric adstock over all calendar
-periods (transforms/adstock.py). They are random as purchases are: a Poisson number of them, each as large as one of
-the household's own, drawn with replacement from its periods with positive GMV (a purchase here is a period's amount);
-a household that never bought draws from everybody's. The number's mean is the expected dollars over the mean amount,
-so that the expectation above is exact.
+periods (transforms/adstock.py, divided by 1 - decay: an exposure counts 1 in its own period). They are random as
+purchases are: a Poisson number of them, each as large as one of the household's own, drawn with replacement from its
+periods with positive GMV (a purchase here is a period's amount); a household that never bought draws from everybody's.
+The number's mean is the expected dollars over the mean amount, so that the expectation above is exact.
 
 The real purchases hold an unknown effect of their own. What is known is the difference between an estimate with and
 one without the injection. Targeting bias cancels in it: to recover the difference is necessary, not sufficient.
@@ -186,12 +186,7 @@ def inject_effects(panel: ConsumerPanel, config: PlasmodeConfig, rng: np.random.
     factor = _multipliers(groups, config)[panel.consumer_index]
     by_channel = {e.channel_id: e for e in config.effects}
     effects = [by_channel.get(c, InjectedEffect(c, 0.0)) for c in channels]
-    adstock = np.array(panel.exposures)
-    if any(e.decay > 0 for e in effects):
-        decays = np.array([e.decay for e in effects])
-        adstock = adstock_at_rows(panel, decays.tolist()) / (
-            1.0 - decays
-        )  # one exposure adds 1 to its own period
+    adstock = _adstock(panel, np.array([e.decay for e in effects]))
     columns = list(zip(effects, adstock.T, strict=True))
     expected = factor[:, None] * np.column_stack([e.dollars(a) for e, a in columns])
     immediate = np.column_stack([e.dollars(a + 1.0) - e.dollars(a) for e, a in columns])
@@ -253,6 +248,13 @@ def _multipliers(groups: np.ndarray, config: PlasmodeConfig) -> np.ndarray:
             f"the panel has {found}, the settings know {sorted(known)}."
         )
     return np.array([known[g] for g in groups.tolist()])
+
+
+def _adstock(panel: ConsumerPanel, decays: np.ndarray) -> np.ndarray:
+    """(R, C) exposures with what is left of earlier ones; one exposure adds 1 to its own period."""
+    if not decays.any():
+        return np.array(panel.exposures)
+    return adstock_at_rows(panel, decays.tolist()) / (1.0 - decays)
 
 
 def _later_dollars(panel: ConsumerPanel, effect: InjectedEffect, adstock: np.ndarray) -> np.ndarray:
