@@ -26,14 +26,10 @@ CRITERIA = tuple(
 
 def page(content: dict[str, Any]) -> str:
     """The study for people."""
-    where = content["provenance"]
     lines = [
         "# The paper's tables and figures",
         "",
-        f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
-        f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores (load {where['load_average']} at "
-        f"the start), {where['memory_gib']} GiB; simulated worlds {content['simulated_seconds']:.0f} s, "
-        f"seed {content['seed']}.",
+        f"{_ran(content, content['simulated_seconds'])} Seed {content['seed']}.",
         "",
         "Tables 5 to 8 and Figures 3 to 6 of Ni et al. 2023, computed from two simulated worlds whose truth is known. "
         f"*Bulk*: {content['consumers']:,} consumers of 24 months in 50 markets, log1p of dollars linear in z-scored "
@@ -48,7 +44,7 @@ def page(content: dict[str, Any]) -> str:
         *_table_8(content["table_8"], "log points per sd of exposures"),
         *_figure_6(content["figure_6"]),
         *_people(content["segments"], content["segments_sampler"], content["learned_share"]),
-        *_complete_journey(content.get("complete_journey"), content.get("complete_journey_seconds")),
+        *_complete_journey(content.get("complete_journey")),
         *_contradictions(content["contradictions"]),
     ]
     return "\n".join(lines) + "\n"
@@ -66,6 +62,16 @@ def shown(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def _ran(part: dict[str, Any], seconds: float) -> str:
+    """Which command ran where and how long."""
+    where = part["provenance"]
+    changed = "" if where["tree_is_clean"] else " with changes"
+    return (
+        f"`{part['command']}`, {where['date']}, commit {where['commit'][:10]}{changed}, {where['cores']} cores (load "
+        f"{where['load_average']} at the start), {where['memory_gib']} GiB, {seconds:.0f} s."
+    )
 
 
 def _between(low: float | None, high: float | None, digits: int = 3) -> str:
@@ -288,7 +294,7 @@ def _people(rows: list[dict[str, Any]], sampler: dict[str, Any], learned: dict[s
     ]
 
 
-def _complete_journey(c: dict[str, Any] | None, seconds: float | None) -> list[str]:
+def _complete_journey(c: dict[str, Any] | None) -> list[str]:
     if c is None:
         return ["## Complete Journey", "", "Not run: no home was given (HOME_DIR=).", ""]
     summary = [
@@ -310,8 +316,8 @@ def _complete_journey(c: dict[str, Any] | None, seconds: float | None) -> list[s
     return [
         "## Complete Journey",
         "",
-        f"{c['households']:,} households, {c['rows']:,} household-weeks to {c['as_of_date']}, net amounts in dollars; "
-        f"{seconds:.0f} s. No truth is known here, and whether an effect is identified is not for these tables to say "
+        f"{_ran(c, c['seconds'])} {c['households']:,} households, {c['rows']:,} household-weeks to "
+        f"{c['as_of_date']}, net amounts in dollars. No truth is known here, and whether an effect is identified is not for these tables to say "
         "(see is_identified in reporting.channel_effects).",
         "",
         "### Table 5",

@@ -34,6 +34,12 @@ def main() -> None:
     parser.add_argument(
         "--home", default="", help="a home with a refresh of Complete Journey; empty: left out"
     )
+    parser.add_argument(
+        "--part",
+        choices=("all", "simulated", "complete_journey"),
+        default="all",
+        help="complete_journey: added to the page of an earlier run",
+    )
     parser.add_argument("--households", type=int, default=600, help="households of its Tables 7 and 8")
     options = parser.parse_args()
     begun = time.perf_counter()
@@ -41,21 +47,24 @@ def main() -> None:
     def tell(text: str) -> None:
         print(f"[{time.perf_counter() - begun:6.0f} s] {text}", flush=True)
 
-    content: dict[str, Any] = {"command": command(options), "provenance": provenance(), "seed": SEED}
-    content |= {k: v for k, v in vars(options).items() if k not in ("home", "processes")}
-    content["contradictions"] = [plain(asdict(one)) for one in contradictions()]
-    found, pictures = simulated(options, tell)
-    content |= found
-    content["simulated_seconds"] = round(time.perf_counter() - begun, 1)
-    write(content, pictures)
-    if options.home:
+    if options.part == "complete_journey":
+        content, pictures = json.loads((STUDY / f"{NAME}.json").read_text(encoding="utf-8")), {}
+    else:
+        content = {"command": command(options), "provenance": provenance(), "seed": SEED}
+        content |= {k: getattr(options, k) for k in ("consumers", "people", "draws", "replicates")}
+        content["contradictions"] = [plain(asdict(one)) for one in contradictions()]
+        found, pictures = simulated(options, tell)
+        content |= found
+        content["simulated_seconds"] = round(time.perf_counter() - begun, 1)
+        write(content, pictures)
+    if options.part != "simulated" and options.home:
         from benchmarks.paper_complete_journey import run
 
         start = time.perf_counter()
-        content["complete_journey"] = run(
-            options.home, options.households, options.replicates, options.processes, tell
-        )
-        content["complete_journey_seconds"] = round(time.perf_counter() - start, 1)
+        journey = {"provenance": provenance(), "command": command(options)}
+        journey |= run(options.home, options.households, options.replicates, options.processes, tell)
+        journey["seconds"] = round(time.perf_counter() - start, 1)
+        content["complete_journey"] = journey
         write(content, pictures)
     tell(f"written to {STUDY}")
 
@@ -72,7 +81,8 @@ def write(content: dict[str, Any], pictures: dict[str, bytes]) -> None:
 def command(options: argparse.Namespace) -> str:
     """What repeats this run, without the place of the home."""
     home = " HOME_DIR=<home of a Complete Journey run>" if options.home else ""
-    return f"make study-hbmmm REPLICATES={options.replicates}{home}"
+    part = "" if options.part == "all" else f' STUDY="--part {options.part}"'
+    return f"make study-hbmmm REPLICATES={options.replicates}{home}{part}"
 
 
 def simulated(options: argparse.Namespace, tell: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
