@@ -317,7 +317,8 @@ def _complete_journey(c: dict[str, Any] | None) -> list[str]:
         "## Complete Journey",
         "",
         f"{_ran(c, c['seconds'])} {c['households']:,} households, {c['rows']:,} household-weeks to "
-        f"{c['as_of_date']}, net amounts in dollars. No truth is known here, and whether an effect is identified is not for these tables to say "
+        f"{c['as_of_date']}, net amounts in dollars. No truth is known here, and whether an effect is identified is "
+        "not for these tables to say "
         "(see is_identified in reporting.channel_effects).",
         "",
         "### Table 5",
