@@ -150,6 +150,11 @@ def _sampler(s: dict[str, Any]) -> str:
     )
 
 
+def _best(scores: list[dict[str, Any]], name: str) -> str:
+    """The model with the smallest score."""
+    return MODEL_NAMES[min(scores, key=lambda r: r[name])["model_name"]]
+
+
 def _scores(scores: list[dict[str, Any]], with_paper: bool) -> list[str]:
     """Table 7; with_paper: the cut in RMSE that the paper prints for the same model beside ours."""
     header = ["model", "RMSE", "MAE", "R2", "CRPS", "95 % coverage", "RMSE cut against OLS"]
@@ -222,7 +227,9 @@ def _table_8(rows: list[dict[str, Any]], unit: str, level: str = "##", note: str
         *table([*header, "size as claimed"], body),
         "p is (1 + placebos at least as large as the actual estimate) / (refits + 1): it cannot be below "
         f"{1 / (1 + max(r['replicates_count'] for r in rows)):.4f}. False positives: share of refits whose own 95 % "
-        "interval excludes zero. A small p does not clear an effect of bias by what changes over time.",
+        "interval excludes zero, with its interval, a guide only, since all refits share one outcome; the size is "
+        "not as claimed where that interval lies above 5 %. A small p does not clear an effect of bias by what changes "
+        "over time.",
         "",
     ]
 
@@ -337,7 +344,8 @@ def _complete_journey(c: dict[str, Any] | None) -> list[str]:
         f"largest R-hat {s['r_hat_max']:.3f}, least bulk ESS {s['ess_bulk_min']:,.0f}, {s['divergences']} divergences.",
         "",
         *_scores(t7["scores"], False),
-        "Seasonal naive has no year before it here: it gives the household's own mean.",
+        f"Smallest RMSE: {_best(t7['scores'], 'rmse')}; smallest CRPS: {_best(t7['scores'], 'crps')}. Seasonal naive has "
+        "no year before it here: it gives the household's own mean.",
         "",
         *_table_8(
             c["table_8"], "dollars per exposure", "###", f", the same {c['sample_households']:,} households"
