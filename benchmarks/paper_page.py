@@ -344,8 +344,8 @@ def _complete_journey(c: dict[str, Any] | None) -> list[str]:
         f"largest R-hat {s['r_hat_max']:.3f}, least bulk ESS {s['ess_bulk_min']:,.0f}, {s['divergences']} divergences.",
         "",
         *_scores(t7["scores"], False),
-        f"Smallest RMSE: {_best(t7['scores'], 'rmse')}; smallest CRPS: {_best(t7['scores'], 'crps')}. Seasonal naive has "
-        "no year before it here: it gives the household's own mean.",
+        f"Smallest RMSE: {_best(t7['scores'], 'rmse')}; smallest CRPS: {_best(t7['scores'], 'crps')}. Seasonal naive "
+        "has no year before it here: it gives the household's own mean.",
         "",
         *_table_8(
             c["table_8"], "dollars per exposure", "###", f", the same {c['sample_households']:,} households"
