@@ -24,10 +24,8 @@ STUDY ?=
 WORLDS ?= 40
 
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*## .*/\1/p' Makefile)
-.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-worlds study-null study-carryover
 INJECTIONS ?= 30
 SWAPS ?= 60
-.PHONY: help setup run test lint ui lock lock-check clean bench-hbmmm study-sbc study-plasmode
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -74,7 +74,9 @@ def picture(png: bytes) -> dg.MarkdownMetadataValue:
 
 
 def _cell(value: Any) -> str:
-    if value is None or value != value:
+    from pandas import isna
+
+    if isna(value):
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")

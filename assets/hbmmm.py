@@ -177,7 +177,8 @@ def fit_fingerprint(data_hash: str, config: "HBMMMConfig") -> str:
 def code_files() -> list[Path]:
     """The Python files that a fit depends on: the family, and the modules that families share."""
     package = Path(__file__).resolve().parents[1] / "models"
-    return [*sorted(package.glob("*.py")), *sorted((package / "hbmmm").rglob("*.py"))]
+    families = [sorted((package / name).rglob("*.py")) for name in ("hbmmm", "transforms")]
+    return [*sorted(package.glob("*.py")), *(path for family in families for path in family)]
 
 
 def code_hash() -> str:

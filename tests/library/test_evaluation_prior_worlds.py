@@ -20,10 +20,9 @@ def source(money_panel):
     return PriorWorlds(panel, design, frame, config)
 
 
-def outcome_moments(world):
-    """Sum and sum of squares of the outcome by consumer."""
-    gram = world.statistics.gram()
-    return gram[:, 0, -1], gram[:, -1, -1]
+def outcome_squares(world):
+    """Sum of squares of the outcome by consumer."""
+    return world.statistics.gram()[:, -1, -1]
 
 
 def test_only_the_outcome_is_drawn(source):
@@ -39,7 +38,7 @@ def test_each_misspecification_changes_the_outcome_and_nothing_else_is_known(sou
     for kind in MISSPECIFICATIONS:
         other = source.draw(np.random.default_rng(2), kind)
         np.testing.assert_array_equal(other.parameters, plain.parameters)
-        assert not np.allclose(outcome_moments(other)[1], outcome_moments(plain)[1])
+        assert not np.allclose(outcome_squares(other), outcome_squares(plain))
     with pytest.raises(ValueError, match="misspecification must be"):
         source.draw(np.random.default_rng(2), "confounded")
 
@@ -66,13 +65,19 @@ def test_the_hidden_shock_goes_with_the_first_exposure(source):
 
 
 def test_heavy_tails_are_heavier_at_the_same_variance(source):
-    squares = {None: [], "heavy_tails": []}
+    """Residual squares of each consumer's own regression, over the noise variance and their degrees of freedom."""
+    ratios = {None: [], "heavy_tails": []}
     for seed in range(40):
-        for kind in squares:
+        for kind in ratios:
             world = source.draw(np.random.default_rng([5, seed]), kind)
-            total, square = outcome_moments(world)
-            within = square - total**2 / source.statistics.rows_count
-            squares[kind].append(within / np.exp(2 * world.parameters[0]))
-    plain, heavy = (np.concatenate(squares[kind]) for kind in squares)
-    assert np.median(heavy) < np.median(plain)
-    assert np.quantile(heavy, 0.999) / np.median(heavy) > 1.2 * np.quantile(plain, 0.999) / np.median(plain)
+            affine = source.design.affine_map(len(source.statistics.columns))
+            gram = affine.T @ world.statistics.gram() @ affine
+            inner, cross = gram[:, :-1, :-1], gram[:, :-1, -1]
+            fitted = np.linalg.pinv(inner, hermitian=True, rcond=1e-9)
+            residual = gram[:, -1, -1] - np.einsum("na,nab,nb->n", cross, fitted, cross)
+            free = source.statistics.rows_count - np.linalg.matrix_rank(inner, hermitian=True, tol=1e-6)
+            noise = np.exp(2.0 * world.parameters[: len(source.problem.strata)])[source.stratum]
+            ratios[kind].append((residual / noise / free)[free > 2])
+    plain, heavy = (np.concatenate(ratios[kind]) for kind in ratios)
+    assert plain.mean() == pytest.approx(1.0, abs=0.05) and heavy.mean() == pytest.approx(1.0, abs=0.3)
+    assert heavy.var() > 2.0 * plain.var()
