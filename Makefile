@@ -20,10 +20,12 @@ INFERENCE ?= auto
 NAIVE ?= 500
 SIZES ?= 5000 50000 500000
 REPLICATES ?= 200
+MISSPECIFIED ?= 40
 STUDY ?=
 WORLDS ?= 40
 
-.PHONY: $(shell sed -nE 's/^([a-z-]+):.*## .*/\1/p' Makefile)
+HASH := \#
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*$(HASH)$(HASH) .*/\1/p' Makefile)
 INJECTIONS ?= 30
 SWAPS ?= 60
 
@@ -63,8 +65,8 @@ ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
 bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers, warm (SIZES="5000 50000", INFERENCE=auto|nuts|importance, NAIVE=500)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.hbmmm_scale --sizes $(SIZES) --inference $(INFERENCE) --naive $(NAIVE)
 
-study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200)
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES)
+study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200, MISSPECIFIED=40)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES) --misspecified $(MISSPECIFIED)
 
 study-worlds: setup ## estimators on confounded worlds with known truth (STUDY="--worlds 2 --kinds feedback --inference nuts"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_worlds $(STUDY)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,20 +24,20 @@ class Home:
     """The panel of a home's last refresh and its published fit; raises FileNotFoundError where there is none."""
 
     def __init__(self, home: str) -> None:
+        from assets.hbmmm import read_fit_pointer
         from assets.status import load_refresh
         from models.hbmmm.fit import HBMMMFit
 
         os.environ["MEDIAMIX_HOME"] = home
         self.refresh = load_refresh()
         self.panel = self.refresh.read_panel()
-        folders = sorted(
-            Path(home).glob("artefacts/fits/hbmmm/fingerprint=*"), key=lambda f: f.stat().st_mtime
-        )
-        if not folders:
+        pointer = read_fit_pointer(self.refresh)
+        if "folder" not in pointer:
             raise FileNotFoundError(f"{home} holds no fit of the HBMMM; make run there first.")
-        self.fingerprint = folders[-1].name.removeprefix("fingerprint=")
-        self.fit = HBMMMFit.load(folders[-1] / "fit")
-        self.effects = pd.read_parquet(folders[-1] / "effects" / "channel_effects.parquet")
+        folder = self.refresh.artefacts_dir / "fits" / "hbmmm" / pointer["folder"]
+        self.fingerprint = pointer["folder"].removeprefix("fingerprint=")
+        self.fit = HBMMMFit.load(folder / "fit")
+        self.effects = pd.read_parquet(folder / "effects" / "channel_effects.parquet")
 
     def sample(self, households: int) -> Any:
         """The panel of the largest markets, whole ones, until there are so many households.

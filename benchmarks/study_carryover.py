@@ -1,8 +1,8 @@
 """Carry-over chosen on simulated worlds (`make study-carryover`): true decays, criteria side by side, both horizons.
 
 Worlds have email, tv and a null channel that is targeted the most; truth is additive, saturating dollars with the true
-decays (models/simulate). Decays are chosen by models/hbmmm/carryover.py, fits are normal approximations, and every
-figure is of a world the choice has not seen.
+decays (models/simulate). Decays are chosen by models/hbmmm/carryover.py on the panel that is then fitted; its defaults
+were set on other worlds. Fits are normal approximations.
 """
 
 from __future__ import annotations

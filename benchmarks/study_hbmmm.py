@@ -42,6 +42,8 @@ def main() -> None:
     )
     parser.add_argument("--households", type=int, default=600, help="households of its Tables 7 and 8")
     options = parser.parse_args()
+    if options.part == "complete_journey" and not options.home:
+        parser.error("--part complete_journey needs --home: a home that make run has filled")
     begun = time.perf_counter()
 
     def tell(text: str) -> None:
@@ -55,6 +57,9 @@ def main() -> None:
         content["contradictions"] = [plain(asdict(one)) for one in contradictions()]
         found, pictures = simulated(options, tell)
         content |= found
+        if (STUDY / f"{NAME}.json").exists():  # its tables of Complete Journey stay, with their own commit
+            before = json.loads((STUDY / f"{NAME}.json").read_text(encoding="utf-8"))
+            content |= {k: before[k] for k in ("complete_journey",) if k in before}
         content["simulated_seconds"] = round(time.perf_counter() - begun, 1)
         write(content, pictures)
     if options.part != "simulated" and options.home:

@@ -134,7 +134,7 @@ def main() -> None:
     consumer = np.array([f["consumer_covered"] for f in found]).mean(axis=0)
     columns = ["intercept", *worlds()[0].design.modelled_channels]
     content = {
-        "command": f"make study-sbc REPLICATES={count}",
+        "command": f"make study-sbc REPLICATES={count} MISSPECIFIED={options.misspecified}",
         "provenance": provenance(),
         "seconds": round(time.perf_counter() - begun, 1),
         "seed": SEED,

@@ -79,7 +79,7 @@ def check_convergence(
 def check_importance(
     k_hat: float, ess: float, thresholds: ConvergenceThresholds | None = None
 ) -> CheckResult:
-    """Check `converged` of a fit by importance sampling: worst k-hat, least effective size over data sets."""
+    """Check `converged` of a fit by importance sampling: worst k-hat and summed effective size of its data sets."""
     limits = thresholds or ConvergenceThresholds()
     table = pd.DataFrame({"parameter": ["all"], "k_hat": [k_hat], "ess": [ess]})
     said = (

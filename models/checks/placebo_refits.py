@@ -130,12 +130,13 @@ def placebo_replicates(
 
     seed: replicate r draws from default_rng([*seed, r]), so that any of them can be repeated alone, in any order, and
     more can be added later. known: replicates done before, which are kept and not repeated. save: called with all
-    replicates so far after each batch, so that a killed run loses one batch. A refit that fails leaves a row per
-    channel of replicate 0 without numbers. processes_count above 1 needs an estimator that can be sent to a process.
+    replicates so far after each batch, so that a killed run loses one batch. A refit that fails leaves one row without
+    numbers, and one exchange more is drawn for it, up to a tenth of replicates_count more.
+    processes_count above 1 needs an estimator that can be sent to a process.
     """
     tell = progress or (lambda text, share: None)
     done = pd.DataFrame(columns=list(REPLICATE_COLUMNS)) if known is None else known
-    missing = sorted(set(range(replicates_count + 1)) - set(done["replicate"].tolist()))
+    missing = _missing(done, replicates_count)
     run = partial(_replicate, panel, estimator, groups, seed)
     batch = max(4 * processes_count, 8)
     if processes_count > 1 and len(missing) > 1:
@@ -145,18 +146,28 @@ def placebo_replicates(
     else:
         pool = None
     try:
-        for start in range(0, len(missing), batch):
-            part = missing[start : start + batch]
+        while missing:
+            part, wanted = missing[:batch], len(missing)
             found = list(pool.map(_in_worker, part)) if pool else [run(r) for r in part]
             done = pd.concat([d for d in (done, *found) if len(d)], ignore_index=True)
             done = done.sort_values(["replicate", "channel_id", "estimand"], kind="stable", ignore_index=True)
             if save:
                 save(done)
-            tell(f"replicate {part[-1]} of {replicates_count}", (start + len(part)) / len(missing))
+            missing = _missing(done, replicates_count)
+            share = 1.0 - (wanted - len(part)) / (replicates_count + 1)
+            tell(f"replicate {part[-1]} of {replicates_count}", share if missing else 1.0)
     finally:
         if pool:
             pool.shutdown(cancel_futures=True)
     return done
+
+
+def _missing(done: pd.DataFrame, replicates_count: int) -> list[int]:
+    """Numbers of the replicates still to be run, one more for each that failed, within a tenth more in all."""
+    known = set(done["replicate"].tolist())
+    failed = known - set(done.loc[done["mean"].notna(), "replicate"].tolist())
+    last = replicates_count + min(len(failed), replicates_count // 10)
+    return sorted(set(range(last + 1)) - known)
 
 
 def placebo_summary(
@@ -170,10 +181,10 @@ def placebo_summary(
     """COLUMNS, one row per channel and estimand of replicate 0.
 
     estimate, standard_error: mean and standard deviation of the placebo estimates. p_value: see the module.
-    false_positive_rate: share of replicates whose own interval excludes zero, with its Clopper-Pearson interval; all
-    replicates share one outcome, so that interval is a guide. smallest_detectable_effect: what 80 % of such data would
-    show at the significance level, (z + z_power) standard errors, in the estimand's unit. passed: False where the
-    lower end of the rate's interval is above the significance level, None (with a reason) with fewer than
+    false_positive_rate: share of replicates significant at that level by their own error, with its Clopper-Pearson
+    interval; all replicates share one outcome, so that interval is a guide. smallest_detectable_effect: what 80 % of
+    such data would show at the significance level, (z + z_power) standard errors, in the estimand's unit. passed: False
+    where the lower end of the rate's interval is above the significance level, None (with a reason) with fewer than
     replicates_least replicates or where under half of the consumers have anybody to exchange with.
     """
     actual = replicates[replicates["replicate"] == 0]
@@ -188,7 +199,8 @@ def placebo_summary(
         if reason:
             rows.append(row | {"passed": None, "reason": f"not evaluated: {reason}"})
             continue
-        hits = int(((drawn["interval_lower"] > 0) | (drawn["interval_upper"] < 0)).sum())
+        reach = ndtri(1 - significance_level / 2) * drawn["standard_deviation"]
+        hits = int((drawn["mean"].abs() > reach).sum())
         lower, upper = clopper_pearson(hits, len(drawn))
         error = float(drawn["mean"].std(ddof=1))
         extreme = int((drawn["mean"].abs() >= abs(one.mean)).sum())

@@ -172,7 +172,7 @@ def _reweighted(fit: HBMMMFit, panel: ConsumerPanel) -> pd.DataFrame:
     draws, ratios = [], []
     for m, completed in enumerate(fit.completed):
         problem = build_problem(statistics, fit.design, completed)
-        rng = np.random.default_rng([fit.config.seed, m])
+        rng = np.random.default_rng([fit.config.seed, m + 1, 5])
         draws.append(channel_draws(problem, fit.kept_draws(m), weights, rng))
         if m == 0:
             mean = fit.draws[0].mean(axis=(0, 1))

@@ -22,6 +22,7 @@ COVERAGE_LEAST, SIGNIFICANCE = 0.93, 0.05
 GAP_ERRORS = 3.0  # standard errors from which the order of two segments must be right
 FALSE_ALARM_BOUND = 0.08
 WORLDS_LEAST = 20  # fewer worlds decide nothing about means and coverage
+MARKETS_LEAST = 30  # fewer markets, over all worlds, decide nothing about market effects
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ def market_verdicts(
     markets: pd.DataFrame, *, world: str, method: str, null_channel: str, rivals: tuple[str, ...]
 ) -> list[Verdict]:
     """Whether market effects are nearer the truth than those of every rival method; markets: of `market_errors`."""
-    rmse = markets[markets["world"] == world].set_index(["method", "channel_id"])["rmse"]
+    chosen = markets[markets["world"] == world].set_index(["method", "channel_id"])
+    rmse, scored = chosen["rmse"], chosen["markets"]
     found = []
     for channel in rmse.loc[method].index:
         if channel == null_channel:
@@ -173,7 +175,8 @@ def market_verdicts(
         own = float(rmse[method, channel])
         others = {name: float(rmse.get((name, channel), np.nan)) for name in rivals}
         bound = "below " + ", ".join(f"{name} {value:.3g}" for name, value in others.items())
-        passed = own < min(others.values()) if np.isfinite(list(others.values())).all() else None
+        known = np.isfinite(list(others.values())).all() and scored[method, channel] >= MARKETS_LEAST
+        passed = own < min(others.values()) if known else None
         criterion = "market effects, root mean square error"
         found.append(Verdict(criterion, channel, own, np.nan, bound, passed))
     return found

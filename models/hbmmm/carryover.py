@@ -208,7 +208,7 @@ def fit_carryover(
         statistics = SufficientStatistics.from_panel(carried_panel(panel, decays))
         design = candidate_design(statistics, plain, base.design.characteristics, settings)
         own = replace(settings, effect_draws=max(200, int(np.ceil(weight * settings.effect_draws))))
-        rng = np.random.default_rng([settings.seed, i])
+        rng = np.random.default_rng([settings.seed, i + 1, 4])
         fits.append(
             fit_completed(
                 statistics, design, base.completed, own, rng, lambda text, share: None, {"imputation": 0.0}

@@ -39,7 +39,8 @@ class HBMMMConfig:
     prior_*_sd: standard deviation of the normal prior on a fixed coefficient; scale of the half-normal prior on
         a standard deviation; prior_log_noise_sd: of the normal prior on log noise sd (mean 0).
     robust_errors: stretch population draws to consumer-clustered errors where these are wider.
-    worker_processes: processes over imputations (1 = in this process); threads of importance sampling.
+    worker_processes: processes over imputations (1 = in this process); threads of importance sampling and of the draws
+        of consumer effects, which do not depend on their number.
     slope_correlations: "lkj" gives the consumer slopes a full covariance, with the LKJ prior of concentration
         prior_slope_correlation on their correlations; "none" a diagonal one.
     basis: exposure columns of the row-level design: x and log1p(x), or x alone (the paper's model).

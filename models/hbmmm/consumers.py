@@ -21,6 +21,7 @@ from models.hbmmm.problem import Problem
 BLOCKS = 4  # of a chunk: 512 consumers
 DRAWS = 50  # at once where all consumers of a draw are wanted together
 T = TypeVar("T")
+_STREAM = 1  # apart from generators seeded by the same numbers; zeros at the end of a seed do not tell streams apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +115,7 @@ def over_consumers(
         lanes = problem.lanes[part].ravel()
         normal = np.zeros((draws, k, len(lanes)))
         if seed is not None:
-            np.random.default_rng([*seed, part.start]).standard_normal(out=normal)
+            np.random.default_rng([_STREAM, *seed, part.start + 1]).standard_normal(out=normal)
         coefficients = np.empty((len(problem.segment_starts) - 1, draws, len(lanes)))
         variances = np.zeros((k, len(lanes)))
         draw_coefficients(

@@ -6,6 +6,8 @@ to ArviZ's values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import fft, special, stats
 
@@ -50,6 +52,14 @@ def ess_tail(draws: np.ndarray) -> np.ndarray:
     split = split_chains(draws)
     low, high = np.quantile(split, [0.05, 0.95], axis=(0, 1))
     return np.minimum(_ess((split <= low).astype(float)), _ess((split <= high).astype(float)))
+
+
+def resample_size(kish_sizes: Sequence[float], draws_count: int) -> float:
+    """Effective size of n draws resampled from each of several importance samples: sum of 1 / (1 / k + 1 / n).
+
+    kish_sizes: (sum w)^2 / sum w^2 of each sample's weights; nan where one is.
+    """
+    return float(np.sum([1.0 / (1.0 / k + 1.0 / draws_count) for k in kish_sizes]))
 
 
 def e_bfmi(energy: np.ndarray) -> float:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from models.effect_rows import effect_row
 from models.hbmmm.design import Design
-from models.hbmmm.diagnostics import ess_bulk, r_hat
+from models.hbmmm.diagnostics import ess_bulk, r_hat, resample_size
 from models.hbmmm.effect_draws import ConsumerMoments, ConsumerSummary, EffectWeights, group_effects
 from models.hbmmm.exposure_weights import Estimand, ExposureSums, estimands_of
 from models.hbmmm.fit import HBMMMFit
@@ -75,7 +75,7 @@ class EffectDraws:
         chained = self.values.reshape(len(self.values), fit.config.chains, -1, size)
         rhat, ess = np.full(size, np.nan), np.full(size, np.nan)
         if fit.is_importance_sampled:
-            ess[:] = min(float(fit.sampler["importance_ess"].sum()), chained[..., 0].size)
+            ess[:] = resample_size(fit.sampler["importance_ess"], self.values.shape[1])
         elif chained.shape[2] >= 4 and not fit.is_approximate:
             rhat = r_hat(chained)
             ess = np.sum([ess_bulk(v) for v in chained], axis=0)

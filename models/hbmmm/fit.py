@@ -23,7 +23,7 @@ from models.hbmmm.characteristics import (
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import ConsumerChunk, market_draws, over_consumers
 from models.hbmmm.design import Design, build_design
-from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat
+from models.hbmmm.diagnostics import ess_bulk, ess_tail, r_hat, resample_size
 from models.hbmmm.problem import Problem, build_problem, consumer_row_means, prior_table
 from models.hbmmm.sample import Sample
 from models.hbmmm.sampling import SamplingJob, sample_all
@@ -84,12 +84,12 @@ class HBMMMFit:
     @property
     def k_hat(self) -> float:
         """Worst k-hat over the completed data sets; nan for NUTS."""
-        return float(self.sampler["k_hat"].max())
+        return float(self.sampler["k_hat"].max(skipna=False))
 
     @property
     def e_bfmi(self) -> float:
         """Least E-BFMI of all chains; nan but for NUTS."""
-        return float(self.sampler["e_bfmi"].min())
+        return float(self.sampler["e_bfmi"].min(skipna=False))
 
     @property
     def divergences_count(self) -> int:
@@ -184,7 +184,7 @@ def fit_completed(
         problem = build_problem(statistics, design, one)
         kept = sample.draws.reshape(-1, sample.draws.shape[-1])[kept_index]
         markets.append(market_draws(problem, kept, rng, config.worker_processes))
-        moments.add(problem, kept, markets[-1], [config.seed, m], config.worker_processes)
+        moments.add(problem, kept, markets[-1], [config.seed, m + 1, 1], config.worker_processes)
     mean, covariance, learned = moments.of_all(len(completed))
     seconds["consumers"] = time.perf_counter() - started - seconds["sampling"]
     tell("done", 1.0)
@@ -215,16 +215,15 @@ def fit_completed(
 def diagnose(draws: np.ndarray, names: tuple[str, ...], samples: list[Sample]) -> pd.DataFrame:
     """One row per parameter of draws (imputation, chain, draw, d): mean, sd, r_hat, ess_bulk, ess_tail.
 
-    Draws of importance sampling have no chains: r_hat is nan there, and both sizes are that of a resample of n draws
-    from weights of Kish size k, 1 / (1 / k + 1 / n). Of a normal approximation nothing is known: all are nan.
+    Draws of importance sampling have no chains: r_hat is nan there, and both sizes are resample_size. Of a normal
+    approximation nothing is known: all are nan.
     """
     table = pd.DataFrame(
         {"parameter": list(names), "mean": draws.mean(axis=(0, 1, 2)), "sd": draws.std(axis=(0, 1, 2))}
     )
     if any(s.method == "laplace" for s in samples):
         return table.assign(r_hat=np.nan, ess_bulk=np.nan, ess_tail=np.nan)
-    drawn = draws.shape[1] * draws.shape[2]
-    size = float(np.sum([1.0 / (1.0 / s.importance_ess + 1.0 / drawn) for s in samples]))
+    size = resample_size([s.importance_ess for s in samples], draws.shape[1] * draws.shape[2])
     if np.isfinite(size):
         return table.assign(r_hat=np.nan, ess_bulk=size, ess_tail=size)
     return table.assign(

@@ -110,7 +110,7 @@ def refit_channel_effects(
         start = sample.mode
         draws = sample.draws.reshape(-1, len(start))
         means.append(channel_draws(problem, start[None], weights, None)[0])
-        spread = channel_draws(problem, draws, weights, np.random.default_rng([settings.seed, m]))
+        spread = channel_draws(problem, draws, weights, np.random.default_rng([settings.seed, m + 1, 3]))
         variances.append(spread.var(axis=0))
         ratios.append(error_ratios(statistics, problem, draws.mean(axis=0), prior_sd, weights, settings))
     ratio = np.mean(ratios, axis=0)

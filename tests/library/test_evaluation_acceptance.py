@@ -135,6 +135,9 @@ def test_market_errors_must_be_below_every_rival():
         )
 
     frame = pd.concat([rows("a", 1.1, 2.1), rows("a_pooled", 1.5, 1.5), rows("b", 1.0, 2.3)])
+    few = market_verdicts(market_errors(frame), rivals=("b",), world="w", method="a", null_channel=NULL)
+    assert few[0].passed is None  # two markets decide nothing
+    frame = pd.concat([frame] * 15)
     table = market_errors(frame)
     assert table.set_index("method")["rmse"].round(6).to_dict() == {
         "a": 0.1, "a_pooled": 0.5, "b": round(0.3 / np.sqrt(2), 6),
