@@ -102,7 +102,7 @@ def measure(consumers_count: int, folder: Path, inference: str, *, say: bool) ->
         "parameters": len(fit.parameter_names),
         "evaluations": int(fit.sampler["evaluations_count"].sum()),
         "k_hat": _number(fit.k_hat),
-        "importance_ess": _number(fit.sampler["importance_ess"].sum()),
+        "importance_ess": _number(fit.sampler["importance_ess"].sum(skipna=False)),
         "r_hat_max": _number(fit.diagnostics["r_hat"].max()),
         "ess_bulk_min": _number(fit.diagnostics["ess_bulk"].min()),
         "ess_tail_min": _number(fit.diagnostics["ess_tail"].min()),
