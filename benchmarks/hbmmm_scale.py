@@ -219,7 +219,7 @@ def write_study(rows: list[dict[str, Any]], naive: list[dict[str, Any]], inferen
     STUDY.mkdir(parents=True, exist_ok=True)
     name = "hbmmm_scale" if inference == "auto" else f"hbmmm_scale_{inference}"
     content = {
-        "command": f"make bench-hbmmm INFERENCE={inference}",
+        "command": _command(rows, naive, inference),
         "provenance": provenance(),
         "runs": rows,
         "naive": naive,
@@ -279,6 +279,11 @@ def write_study(rows: list[dict[str, Any]], naive: list[dict[str, Any]], inferen
                 f"| {r['divergences']} |"
             )
     (STUDY / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _command(rows: list[dict[str, Any]], naive: list[dict[str, Any]], inference: str) -> str:
+    sizes = " ".join(str(r["consumers"]) for r in rows)
+    return f'make bench-hbmmm SIZES="{sizes}" INFERENCE={inference} NAIVE={naive[0]["consumers"] if naive else 0}'
 
 
 def _number(value: Any) -> float | None:

@@ -8,18 +8,16 @@ until it is whole, so that the same command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
 
 STUDY = ROOT / "docs" / "studies"
@@ -112,25 +110,14 @@ def main() -> None:
     count = parser.parse_args().worlds
     begun = time.perf_counter()
     STUDY.mkdir(parents=True, exist_ok=True)
-    partial = STUDY / f".causal_layer.{_code_hash()}.jsonl"
-    found = _kept(partial)
-    tasks = [(kind, n) for kind in KINDS for n in range(count) if (kind, n) not in found]
-    print(f"{len(found)} worlds are done, {len(tasks)} to go", flush=True)
-    with (
-        ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool,
-        partial.open("a", encoding="utf-8") as kept,
-    ):
-        for done, one in enumerate(pool.map(world, tasks), start=1):
-            found[one["kind"], one["number"]] = one
-            kept.write(json.dumps(one | {"seconds": time.perf_counter() - begun}) + "\n")
-            kept.flush()
-            if done % 20 == 0:
-                print(f"[{time.perf_counter() - begun:6.0f} s] {done} of {len(tasks)} worlds", flush=True)
+    tasks = [(kind, n) for kind in KINDS for n in range(count)]
+    path = FOLDER / f"causal-{fingerprint(Path(__file__).read_text(encoding='utf-8'))}.jsonl"
+    done = run_jobs(path, {job_key(task): (task,) for task in tasks}, world, PROCESSES)
+    found = {task: done[job_key(task)] for task in tasks}
     content = {
         "command": f"make study-causal WORLDS={count}",
         "provenance": provenance(),
-        "seconds_of_last_start": round(time.perf_counter() - begun, 1),
-        "worlds_of_last_start": len(tasks),
+        "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "seed": SEED,
         "worlds": count,
         "effect": EFFECT,
@@ -138,29 +125,7 @@ def main() -> None:
     }
     (STUDY / "causal_layer.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     (STUDY / "causal_layer.md").write_text(page(content), encoding="utf-8")
-    partial.unlink()
     print(page(content))
-
-
-def _kept(partial: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """Worlds that an interrupted start has left; half a line at the end is left out."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    for line in partial.read_text(encoding="utf-8").splitlines() if partial.exists() else ():
-        try:
-            one = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        found[one["kind"], one["number"]] = one
-    return found
-
-
-def _code_hash() -> str:
-    """Of the code that worlds rest on: kept worlds of other code are not taken up."""
-    files = sorted(
-        [*(ROOT / "models" / "effects").glob("*.py"), *(ROOT / "models" / "simulate").glob("wave*.py")]
-    )
-    text = b"".join(path.read_bytes() for path in [*files, Path(__file__)])
-    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def summary(worlds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -200,8 +165,8 @@ def _head(content: dict[str, Any]) -> Iterator[str]:
     yield (
         f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
         f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores, {where['memory_gib']} GiB, load "
-        f"{where['load_average']} at the end, {content['seconds_of_last_start']:.0f} s for "
-        f"{content['worlds_of_last_start']} worlds, seed {content['seed']}."
+        f"{where['load_average']} at the end, {content['seconds_of_this_run']:.0f} s, "
+        f"seed {content['seed']}."
     )
     yield ""
     error = (0.95 * 0.05 / content["worlds"]) ** 0.5

@@ -25,8 +25,6 @@ KEYS = ["channel_id", "estimand", "exposure_distribution"]
 ESTIMATE_COLUMNS = ["mean", "standard_deviation", "interval_lower", "interval_upper"]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-LEVELS = ("channel", "market", "segment")
-
 
 def score_levels(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict]) -> dict[str, pd.DataFrame]:
     """Estimates and truth of one world, by level.

@@ -32,7 +32,8 @@ def find_mode(
 ) -> Laplace:
     """L-BFGS in coordinates whitened by the fixed effects' exact curvature.
 
-    start (d,): the mode of data much alike; None starts from moment estimates.
+    start (d,): the mode of data much alike; None starts from moment estimates. Raises ConvergenceError where the
+    density found is not finite; a search that ends at its most steps is taken as it is.
     """
     x = _start(problem, prior_sd) if start is None else start.copy()
     d = len(x)

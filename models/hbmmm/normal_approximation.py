@@ -22,7 +22,7 @@ def sample_normal_approximation(
 ) -> Sample:
     """Independent draws (chains, draws, d) from N(mode, inverse Hessian), standard deviations folded at zero.
 
-    start (d,): where the search for the mode begins. Raises ConvergenceError when no mode is found.
+    start (d,): where the search for the mode begins. Errors as in find_mode.
     """
     started = time.perf_counter()
     _, prior_sd = prior_table(problem.design, len(problem.strata), config)

@@ -30,24 +30,6 @@ def geometric_adstock(exposures: np.ndarray, decay: float) -> np.ndarray:
     return carried
 
 
-def impulse_response(decay: float, periods_count: int) -> np.ndarray:
-    """What one exposure adds to the adstock of its own and the following periods, (periods_count,): decay^l."""
-    _require_decay(decay)
-    return decay ** np.arange(periods_count, dtype=float)
-
-
-def long_run_multiplier(decay: float, periods_count: int | None = None) -> float:
-    """Sum of the impulse response over so many periods, its own included; None: over all that ever follow."""
-    _require_decay(decay)
-    if periods_count is None:
-        return 1.0 / (1.0 - decay)
-    if periods_count < 1:
-        raise ValueError(
-            f"periods_count is {periods_count}; an exposure has at least its own period, give 1 or more."
-        )
-    return float((1.0 - decay**periods_count) / (1.0 - decay))
-
-
 def adstock_at_rows(panel: Any, decays: Sequence[float]) -> np.ndarray:
     """Adstock of a consumer panel's channels (decays in their order) in its rows, times 1 - decay, (R, C).
 

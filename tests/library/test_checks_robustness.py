@@ -77,7 +77,7 @@ def test_only_parts_of_the_data_have_a_chance_of_their_own(table):
 
 
 def test_halves_differ_from_the_whole_by_what_chance_gives(small_fit):
-    """Known truth: random halves of one population. Of 40 the z-scores spread as their chance says, about 1."""
+    """Known truth: random halves of one population. Their z-scores spread as their chance says, about 1."""
     panel, _, fit, _ = small_fit
     whole, scores = None, []
     for seed in range(20):
