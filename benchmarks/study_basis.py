@@ -1,8 +1,8 @@
-"""Which exposure columns recover effects from curves that bend elsewhere (`make study-basis`): bias without noise, error with.
+"""Which exposure columns recover effects from curves that bend elsewhere (`make study-basis`): bias, standard error.
 
-The response of a simulated world is known row by row. Each basis is fitted within consumers to that response alone, which
-gives its bias, and to purchases, whose consumer-clustered errors give its standard error. Own: which columns also have an
-interaction with the consumer's own mean exposure.
+The response of a simulated world is known row by row. Each basis is fitted within consumers to that response alone,
+which gives its bias, and to purchases, whose consumer-clustered errors give its standard error. Own: which columns also
+have an interaction with the consumer's own mean exposure.
 """
 
 from __future__ import annotations
