@@ -21,8 +21,9 @@ def add_effects(
 ):  # fmt: skip
     """Adds to effects (N, 4 C) and expected (N,) the sums over rows (R, pD) of one draw.
 
-    exposures (R, C) raw; bends (C,) of the concave columns; scale_x, scale_log (C,) of the columns; columns_x, columns_log (C,): their place in rows, the
-    latter -1 where a channel has none. incidence, amount (N, pD): coefficients; *_level (N,).
+    exposures (R, C) raw; bends (C,) of the concave columns; scale_x, scale_log (C,) of the columns; columns_x,
+    columns_log (C,): their place in rows, the latter -1 where a channel has none. incidence, amount (N, pD):
+    coefficients; *_level (N,).
     """
     channels = len(columns_x)
     for r in range(len(consumer)):
@@ -62,7 +63,7 @@ def add_gradients(
     incidence_centre, amount, amount_level, amount_centre, amount_scale, gradients,
 ):  # fmt: skip
     """Adds to gradients (2, 2, N, 4 C) the derivatives of the sums of add_effects: of [incidence, amount] in the
-    coefficient of [x, log1p(x / bend)] of the effect's own channel. *_centre (N, pD): what the columns are centred on."""
+    coefficient of [x, log1p(x / bend)] of the effect's own channel. *_centre (N, pD): what columns are centred on."""
     channels = len(columns_x)
     change = np.empty((2, 2, 2))  # [added, removed], [incidence, amount], [x, log]
     for r in range(len(consumer)):

@@ -98,9 +98,9 @@ def naive_incidence(rows, design, completed, statistics, config):
         level = logger.level
         logger.setLevel(logging.ERROR)
         trace = pm.sample(
-            300,
-            tune=300,
-            chains=2,
+            400,
+            tune=250,
+            chains=1,
             cores=1,
             nuts_sampler="pymc",
             random_seed=1,
@@ -119,7 +119,7 @@ def naive_incidence(rows, design, completed, statistics, config):
 def test_incidence_is_near_nuts_on_the_rows(money_panel):
     """Coefficients and the sd of consumers' levels within a few percent of NUTS, of which both pull towards zero.
     (One channel, linear basis, no market level: else NUTS takes minutes.)"""
-    panel = money_panel(120, 12, 1, 1, seed=3)[0]
+    panel = money_panel(80, 10, 1, 1, seed=3)[0]
     rng = np.random.default_rng(5)
     level = rng.normal(-1.0, 1.2, panel.consumers_count)[panel.consumer_index]
     bought = rng.random(panel.rows_count) < expit(level + 0.6 * panel.exposures[:, 0])
