@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.fit import HBMMMFit
+    from models.hbmmm.two_part import TwoPartFit
 
 SERVING_CODE = Path(__file__).with_name("serving") / "hbmmm_pyfunc.py"
 
@@ -36,8 +37,16 @@ class FitResults:
     figures: dict[str, bytes]
 
 
-def fit_facts(fit: "HBMMMFit") -> dict[str, Any]:
-    """Numbers that the gate, MLflow and Dagster show; None where a parameter has no finite diagnostic."""
+def fit_facts(fit: "HBMMMFit | TwoPartFit") -> dict[str, Any]:
+    """Numbers that the gate, MLflow and Dagster show; None where a parameter has no finite diagnostic.
+
+    Of a two-part fit those of the amount, without R-hat and sample sizes: nothing vouches for the incidence's draws.
+    """
+    from models.hbmmm.two_part import TwoPartFit
+
+    if isinstance(fit, TwoPartFit):
+        unknown = dict.fromkeys(("r_hat_max", "ess_min", "ess_bulk_min", "ess_tail_min"))
+        return fit_facts(fit.amount) | unknown
     return {
         "r_hat_max": _worst(fit.diagnostics["r_hat"], max),
         "ess_min": _worst(fit.diagnostics[["ess_bulk", "ess_tail"]].min(axis=1, skipna=False), min),
@@ -76,7 +85,13 @@ def register_fit(
         name = f"hbmmm {refresh.as_of_date.isoformat()}"
         with tracking.run(keys.FAMILY_HBMMM, name, tags) as mlflow:
             mlflow.log_params(config.as_dict())
-            mlflow.log_params({"data_hash": panel.content_hash, "period": refresh.period})
+            mlflow.log_params(
+                {
+                    "data_hash": panel.content_hash,
+                    "period": refresh.period,
+                    "outcome_model": refresh.settings.outcome,
+                }
+            )
             mlflow.log_metrics({key: value for key, value in complete["facts"].items() if _is_number(value)})
             mlflow.log_input(_dataset(mlflow, refresh, panel), context="training")
             known = tracking.register_code_model(
@@ -107,7 +122,7 @@ def log_forest(refresh: Refresh, run_id: str | None, forest: bytes) -> None:
             log_figures(mlflow, {"slope_forest": forest})
 
 
-def fit_results(folder: Path, fit: "HBMMMFit", refresh: Refresh) -> "FitResults":
+def fit_results(folder: Path, fit: "HBMMMFit | TwoPartFit", refresh: Refresh) -> "FitResults":
     """Effect tables and pictures of a fit over its panel: computed once, then read from the folder of the fit."""
     cached = folder / "effects"
     if not (cached / "complete.json").exists():
@@ -125,13 +140,21 @@ def fit_results(folder: Path, fit: "HBMMMFit", refresh: Refresh) -> "FitResults"
     )
 
 
-def _compute(fit: "HBMMMFit", refresh: Refresh) -> "tuple[dict[str, pd.DataFrame], dict[str, bytes]]":
+def _compute(
+    fit: "HBMMMFit | TwoPartFit", refresh: Refresh
+) -> "tuple[dict[str, pd.DataFrame], dict[str, bytes]]":
     import numpy as np
 
     from models.figures.posterior import posterior_densities, rank_plot
     from models.hbmmm.effects import compute_effects
+    from models.hbmmm.outcome import LOG_UNIT
+    from models.hbmmm.two_part import TwoPartFit
+    from models.hbmmm.two_part_effects import compute_two_part_effects
 
-    effects = compute_effects(fit, refresh.read_panel())
+    if isinstance(fit, TwoPartFit):
+        effects, fit = compute_two_part_effects(fit, refresh.read_panel()), fit.amount
+    else:
+        effects = compute_effects(fit, refresh.read_panel())
     by_level = (effects.channel, effects.market, effects.segment, effects.consumer)
     tables = dict(zip(EFFECT_TABLES, by_level, strict=True))
     shown = effects.channel.reset_index(drop=True).head(len(effects.channel_draws))
@@ -143,7 +166,8 @@ def _compute(fit: "HBMMMFit", refresh: Refresh) -> "tuple[dict[str, pd.DataFrame
         slopes[str(row.channel_id)] = row.mean + (draws - row.mean) * stretch
     worst = fit.diagnostics.sort_values("r_hat", ascending=False).index[:8]
     ranked = {fit.parameter_names[index]: fit.draws[0, :, :, index] for index in worst}
-    unit = f"{refresh.currency_code or 'money'} per exposure"
+    is_log = fit.config.outcome == "log1p"
+    unit = f"{LOG_UNIT if is_log else refresh.currency_code or 'money'} per exposure"
     level = refresh.settings.interval_level
     figures = {
         "slope_densities": posterior_densities(slopes, level, unit, "Slopes by channel"),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from models.checks.base import CheckResult
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.fit import HBMMMFit
+    from models.hbmmm.two_part import TwoPartFit
     from orchestration.resources.settings import Settings
 
 _COMPLETE = "complete.json"
@@ -69,7 +70,7 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
         return
     settings = refresh.settings
     model_config = hbmmm_config(settings)
-    fingerprint = fit_fingerprint(panel_status.content_hash, model_config)
+    fingerprint = fit_fingerprint(panel_status.content_hash, model_config, settings.outcome)
     folder = refresh.artefacts_dir / "fits" / "hbmmm" / f"fingerprint={fingerprint}"
     force = config.force_refit or settings.force_refit
     is_reused = (folder / _COMPLETE).exists() and not force
@@ -82,6 +83,7 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
     complete = json.loads((folder / _COMPLETE).read_text(encoding="utf-8"))
     registered = register_fit(refresh, panel_status, folder, complete, model_config, anew=force)
     pointer = complete | {"status": EVALUATED, "folder": folder.name, "is_reused": is_reused} | registered
+    pointer |= {"outcome": settings.outcome}
     write_fit_pointer(refresh, pointer)
     facts = complete["facts"]
     verdict = convergence_check(folder, settings)
@@ -106,7 +108,7 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
     deps=[keys.HBMMM_POSTERIOR, keys.CONSUMER_PANEL],
 )
 def hbmmm_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Money effects by channel, market, segment and consumer: counterfactual predictions over the panel."""
+    """Effects by channel, market, segment and consumer: counterfactual predictions over the panel."""
     refresh = load_refresh()
     pointer = read_fit_pointer(refresh)
     if pointer["status"] != EVALUATED:
@@ -152,12 +154,13 @@ def hbmmm_config(settings: "Settings") -> "HBMMMConfig":
         imputations_count=settings.imputations_count,
         interval_level=settings.interval_level,
         worker_processes=settings.fit_processes_count,
+        outcome="log1p" if settings.outcome == "log1p" else "money",
         **{name: value for name, value in chosen.items() if value is not None},
     )
 
 
-def fit_fingerprint(data_hash: str, config: "HBMMMConfig") -> str:
-    """Hash of everything a fit depends on: rows, configuration with seed, code, numerical packages.
+def fit_fingerprint(data_hash: str, config: "HBMMMConfig", outcome: str = "money") -> str:
+    """Hash of everything a fit depends on: rows, configuration with seed, outcome model, code, numerical packages.
 
     How many processes share the work is left out: every completed data set has a seed of its own.
     """
@@ -167,6 +170,7 @@ def fit_fingerprint(data_hash: str, config: "HBMMMConfig") -> str:
     return combined_hash(
         {
             "data": data_hash,
+            "outcome": outcome,
             "config": {name: value for name, value in config.as_dict().items() if name != "worker_processes"},
             "code": code_hash(),
             "packages": package_versions(("numpy", "scipy", "pymc", "pytensor", "numba", "scikit-learn")),
@@ -193,11 +197,25 @@ def code_hash() -> str:
 
 
 def convergence_check(folder: Path, settings: "Settings") -> "CheckResult":
-    """Check `converged` of a saved fit, parameter by parameter, with the limits of the gate."""
+    """Check `converged` of a saved fit, parameter by parameter, with the limits of the gate.
+
+    Of a two-part fit nothing vouches for the incidence's draws: not evaluated, so that the gate keeps it out.
+    """
+    import pandas as pd
+
     from models.checks.convergence import ConvergenceThresholds, check_convergence, check_importance
+    from models.hbmmm.two_part import TwoPartFit
 
     fit = _load_fit(folder)
-    table = fit.diagnostics.set_index("parameter")
+    if isinstance(fit, TwoPartFit):
+        parts = {"incidence": fit.incidence, "amount": fit.amount}
+        named = [
+            part.diagnostics.assign(parameter=f"{n}: " + part.diagnostics["parameter"])
+            for n, part in parts.items()
+        ]
+        fit, table = fit.amount, pd.concat(named).set_index("parameter")
+    else:
+        table = fit.diagnostics.set_index("parameter")
     limits = ConvergenceThresholds(r_hat=settings.gate_r_hat_most, ess=settings.gate_ess_least)
     if fit.is_importance_sampled:
         return check_importance(fit.k_hat, float(table["ess_bulk"].min()), limits)
@@ -229,21 +247,27 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
     from models.hbmmm.fit import fit_hbmmm
     from models.hbmmm.predict import gmv_over_panel
     from models.hbmmm.statistics import SufficientStatistics
+    from models.hbmmm.two_part import fit_two_part
+    from models.hbmmm.two_part_effects import expected_over_panel
     from orchestration.resources.artefacts import write_json
     from orchestration.resources.progress import progress_writer
 
     begun = time.monotonic()
-    statistics = SufficientStatistics.from_marts(
-        refresh.read_mart("consumer_sufficient_statistics"), refresh.read_mart("design_columns")
-    )
     panel = refresh.read_panel()
     progress = progress_writer(refresh.settings.home, "hbmmm__hbmmm_posterior")
-    fit = fit_hbmmm(statistics, panel.characteristics, config, progress=progress)
+    if refresh.settings.outcome == "two_part":
+        fit = fit_two_part(panel, config, progress=progress)
+        expected, observed = expected_over_panel(fit, panel)
+    else:
+        statistics = SufficientStatistics.from_marts(
+            refresh.read_mart("consumer_sufficient_statistics"), refresh.read_mart("design_columns")
+        )
+        fit = fit_hbmmm(statistics, panel.characteristics, config, progress=progress)
+        expected, observed = gmv_over_panel(fit, panel)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     fit.save(temporary / "fit")
-    expected, observed = gmv_over_panel(fit, panel)
     facts = fit_facts(fit) | {
         "expected_gmv": expected,
         "observed_gmv": observed,
@@ -257,10 +281,11 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
     temporary.replace(folder)
 
 
-def _load_fit(folder: Path) -> "HBMMMFit":
+def _load_fit(folder: Path) -> "HBMMMFit | TwoPartFit":
     from models.hbmmm.fit import HBMMMFit
+    from models.hbmmm.two_part import TwoPartFit, is_two_part
 
-    return HBMMMFit.load(folder / "fit")
+    return (TwoPartFit if is_two_part(folder / "fit") else HBMMMFit).load(folder / "fit")
 
 
 def _peak_memory(workers_count: int) -> dict[str, float]:

@@ -141,9 +141,9 @@ def placebo_refits(context: dg.AssetExecutionContext, config: RobustnessRunConfi
 
 
 def _input(refresh: Refresh, config: RobustnessRunConfig) -> RobustnessInput | None:
-    """The fit of this refresh and whether refits may be run; None without a fit."""
+    """The fit of this refresh and whether refits may be run; None without a fit of the outcome they know."""
     pointer = read_fit_pointer(refresh)
-    if pointer["status"] != EVALUATED:
+    if pointer["status"] != EVALUATED or pointer.get("outcome", "money") != "money":
         return None
     return RobustnessInput(refresh, pointer, config.refits or refresh.settings.robustness_refits)
 
@@ -152,7 +152,8 @@ def _not_evaluated(refresh: Refresh, table: str) -> dg.MaterializeResult:
     from orchestration.resources.artefacts import write_artefact
 
     write_artefact(refresh.artefacts_dir, table, keys.FAMILY_HBMMM, refresh.as_of_date, None)
-    reason = read_fit_pointer(refresh)["reason"]
+    pointer = read_fit_pointer(refresh)
+    reason = pointer.get("reason") or f"refits know outcome money only; this fit's is {pointer['outcome']}"
     return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason})
 
 

@@ -20,6 +20,7 @@ def effect_row(
     horizon: str = "immediate",
     is_primary: bool = False,
     not_identified_reason: str | None = None,
+    kpi: str = KPI,
     **numbers: float,
 ) -> dict[str, object]:
     """A row of `channel_effects`; numbers that are not given are NaN. The model is named after the method by default.
@@ -32,7 +33,7 @@ def effect_row(
         "estimand": estimand,
         "method": method,
         "model_name": model_name or method,
-        "kpi": KPI,
+        "kpi": kpi,
         "horizon": horizon,
         "exposure_distribution": exposure_distribution,
         "mean": np.nan,

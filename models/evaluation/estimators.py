@@ -50,7 +50,10 @@ def _hbmmm(panel: ConsumerPanel, options: dict) -> Estimates:
 
     config = HBMMMConfig(**options)
     return estimates_of_fit(
-        fit_hbmmm(SufficientStatistics.from_panel(panel), panel.characteristics, config), panel
+        fit_hbmmm(
+            SufficientStatistics.from_panel(panel, outcome=config.outcome), panel.characteristics, config
+        ),
+        panel,
     )
 
 
@@ -70,6 +73,16 @@ def estimates_of_fit(fit: HBMMMFit, panel: ConsumerPanel) -> Estimates:
     return Estimates(tables.channel, tables.market, tables.segment, members, float(fit.divergences_count))
 
 
+def _two_part(panel: ConsumerPanel, options: dict) -> Estimates:
+    from models.hbmmm.config import HBMMMConfig
+    from models.hbmmm.two_part import fit_two_part
+    from models.hbmmm.two_part_effects import compute_two_part_effects
+
+    fit = fit_two_part(panel, HBMMMConfig(**options))
+    tables = compute_two_part_effects(fit, panel)
+    return Estimates(tables.channel, tables.market, divergences_count=float(fit.amount.divergences_count))
+
+
 def _within_consumer(panel: ConsumerPanel, options: dict) -> Estimates:
     """With each market's own regression, which shares nothing with the others, as its market rows."""
     parts = []
@@ -86,6 +99,7 @@ def _seeded(estimate: Callable[..., pd.DataFrame]) -> Estimator:
 
 ESTIMATORS: dict[str, Estimator] = {
     "hbmmm": _hbmmm,
+    "hbmmm_two_part": _two_part,
     "within_consumer": _within_consumer,
     "random_effects": lambda panel, options: Estimates(random_effects(panel, **options)),
     "aipw_lagged": _seeded(lagged_aipw_effects),

@@ -13,6 +13,7 @@ _CHOICES = {
     "include_period_effects": ("full", "none"),
     "slope_correlations": ("lkj", "none"),
     "basis": ("concave", "linear"),
+    "outcome": ("money", "log1p"),
     "inference": ("auto", "nuts", "importance", "laplace"),
 }
 
@@ -47,6 +48,7 @@ class HBMMMConfig:
         prior_slope_correlation on their correlations; "none" a diagonal one.
     basis: exposure columns of the row-level design: x and log1p(x / bend) (models/transforms/concave.py), or x alone
         (the paper's model).
+    outcome: what the statistics' outcome must be: net GMV in money, or its logarithm (outcome.py).
     inference: "nuts"; "importance": importance sampling of the collapsed posterior (importance.py); "auto" takes
         the latter from importance_consumers on, and NUTS where its k-hat or size fails; "laplace": draws of the
         normal approximation at the mode, for refits by the hundred (refit.py), which no check lets through.
@@ -79,6 +81,7 @@ class HBMMMConfig:
     slope_correlations: Literal["lkj", "none"] = "lkj"
     prior_slope_correlation: float = 2.0
     basis: Literal["concave", "linear"] = "concave"
+    outcome: Literal["money", "log1p"] = "money"
     inference: Literal["auto", "nuts", "importance", "laplace"] = "auto"
     importance_consumers: int = 50_000
     importance_draws: int = 500

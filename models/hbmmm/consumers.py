@@ -153,12 +153,16 @@ def consumer_draws(
 
 def mean_coefficients(problem: Problem, parameters: np.ndarray) -> np.ndarray:
     """Total coefficients of all row-level columns with market and consumer effects at their means, (N, pD)."""
-    one = next(consumer_draws(problem, parameters[None], None))
-    total = np.tile(one.fixed, (problem.consumers_count, 1))
-    total[:, : one.coefficients.shape[1]] = one.coefficients
+    return total_coefficients(problem, next(consumer_draws(problem, parameters[None], None)))
+
+
+def total_coefficients(problem: Problem, draw: ConsumerDraw) -> np.ndarray:
+    """Coefficients of all row-level columns of every consumer in a draw, (N, pD)."""
+    total = np.tile(draw.fixed, (problem.consumers_count, 1))
+    total[:, : draw.coefficients.shape[1]] = draw.coefficients
     covariates = list(problem.market_columns[problem.slopes_count :])
     market_index = problem.by_consumer(problem.market)
-    total[:, covariates] += one.market[market_index, problem.slopes_count :]
+    total[:, covariates] += draw.market[market_index, problem.slopes_count :]
     return total
 
 

@@ -1,4 +1,4 @@
-"""Effects in money by counterfactual prediction over the observed panel, with consumer-clustered error checks.
+"""Effects in the outcome's unit by counterfactual prediction over the panel, with consumer-clustered error checks.
 
 Population rows (channel, market, segment) average the consumers' own effects, draw by draw: fixed coefficients,
 market effects and exact draws of consumer effects together. Their draws are then stretched about the mean by
@@ -20,6 +20,7 @@ from models.hbmmm.diagnostics import ess_bulk, r_hat, resample_size
 from models.hbmmm.effect_draws import ConsumerMoments, ConsumerSummary, EffectWeights, group_effects
 from models.hbmmm.exposure_weights import Estimand, ExposureSums, estimands_of
 from models.hbmmm.fit import HBMMMFit
+from models.hbmmm.outcome import KPIS
 from models.hbmmm.problem import build_problem
 from models.hbmmm.robust import error_variances
 from models.hbmmm.segments import Groups, population_groups
@@ -86,7 +87,8 @@ def compute_effects(fit: HBMMMFit, panel: Any) -> EffectTables:
     """Effects of every channel on the panel the model was fitted on. Raises PanelError for another panel."""
     design = fit.design
     sums = ExposureSums.from_panel(panel, fit.consumer_ids, design.modelled_channels, design.bends)
-    return effects_of_statistics(fit, SufficientStatistics.from_panel(panel), sums, panel.characteristics)
+    statistics = SufficientStatistics.from_panel(panel, outcome=fit.config.outcome)
+    return effects_of_statistics(fit, statistics, sums, panel.characteristics)
 
 
 def effects_of_statistics(
@@ -96,9 +98,9 @@ def effects_of_statistics(
 
     sums: consumers and channels in the order of the fit. characteristics: observed ones (with gaps), by consumer_id.
     """
-    estimands = estimands_of(sums)
+    estimands = estimands_of(sums, fit.config.outcome)
     if not fit.design.modelled_channels:
-        return _no_effects(fit, estimands)
+        return no_effects(fit, estimands)
     drawn = draw_effects(fit, statistics, estimands, characteristics)
     rhat, ess = drawn.quality()
     numbers = population_numbers(drawn.stretched(), fit.config.interval_level)
@@ -258,6 +260,7 @@ def _row(
         horizon=estimand.horizon,
         is_primary=(estimand.name, estimand.exposure_distribution) in PRIMARY,
         not_identified_reason=reason,
+        kpi=KPIS[fit.config.outcome],
         **numbers,
     )
 
@@ -278,7 +281,7 @@ def _with_unmodelled(fit: HBMMMFit, estimands: tuple[Estimand, ...], table: pd.D
     return table.reset_index(drop=True)
 
 
-def _no_effects(fit: HBMMMFit, estimands: tuple[Estimand, ...]) -> EffectTables:
+def no_effects(fit: HBMMMFit, estimands: tuple[Estimand, ...]) -> EffectTables:
     """Tables of a fit without any modelled channel: reasons by channel, no row elsewhere."""
     channel = _with_unmodelled(fit, estimands, pd.DataFrame())
     markets, segments, consumers = (

@@ -1,6 +1,7 @@
 """What an effect needs of the panel rows: per consumer and channel, weights on the two exposure coefficients.
 
-With b_x, b_l the coefficients of x and log1p(x / bend) of one consumer and channel (money per raw unit), estimands are
+With b_x, b_l the coefficients of x and log1p(x / bend) of one consumer and channel (money or log points per raw unit),
+estimands are
     ( sum_i weight_x b_x + weight_l b_l ) / sum_i denominator
 because own means and characteristics are held at their observed values:
     slope, panel_rows         sum over rows of f(x + 1) - f(x), per row
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import PanelError
+from models.hbmmm.outcome import LOG_UNIT
 from models.transforms.concave import concave
 
 
@@ -92,12 +94,12 @@ class ExposureSums:
         )
 
 
-def estimands_of(sums: ExposureSums) -> tuple[Estimand, ...]:
-    """The four estimands, consumers and channels in the order of the sums."""
+def estimands_of(sums: ExposureSums, outcome: str = "money") -> tuple[Estimand, ...]:
+    """The estimands, consumers and channels in the order of the sums; log points do not add up to a contribution."""
     rows = np.repeat(sums.rows[:, None], sums.exposures.shape[1], axis=1)
-    currency = sums.currency_code
+    currency = LOG_UNIT if outcome == "log1p" else sums.currency_code
     per_exposure = f"{currency} per exposure"
-    return (
+    averages = (
         Estimand("slope", "panel_rows", per_exposure, rows, sums.steps, rows),
         Estimand(
             "slope", "exposure_weighted", per_exposure, sums.exposures, sums.exposures_steps, sums.exposures
@@ -110,5 +112,10 @@ def estimands_of(sums: ExposureSums) -> tuple[Estimand, ...]:
             sums.exposures_log1p,
             sums.exposed,
         ),
+    )
+    if outcome == "log1p":
+        return averages
+    return (
+        *averages,
         Estimand("contribution", "panel_rows", currency, sums.exposures, sums.exposures_log1p, None),
     )

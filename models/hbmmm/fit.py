@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from models.errors import PanelError
 from models.hbmmm.characteristics import (
     kept_levels,
     learn_characteristics,
@@ -126,19 +127,35 @@ def fit_hbmmm(
     characteristics: indexed by consumer_id, gaps as NaN or None; rows of other consumers are ignored.
     progress: called with a text and the share done.
     design: a stored design (a champion's) to keep its columns and scaling; None learns one from the data.
-    Raises PanelError for unusable data and ConvergenceError when no posterior mode is found. Whether the chains
-    converged is for the caller to judge from `diagnostics` and `divergences_count`.
+    Raises PanelError for unusable data or another outcome than the configuration's, and ConvergenceError when no
+    posterior mode is found. Whether the chains converged is for the caller to judge from `diagnostics` and
+    `divergences_count`.
     """
+    require_outcome(statistics, config)
     started = time.perf_counter()
     tell = progress or (lambda text, share: None)
+    rng = np.random.default_rng(config.seed)
+    design, completed = designed_and_completed(statistics, characteristics, config, rng, design)
+    tell(f"completed data sets: {len(completed)}", 0.02)
+    return fit_completed(
+        statistics, design, completed, config, rng, tell, {"imputation": time.perf_counter() - started}
+    )
+
+
+def designed_and_completed(
+    statistics: SufficientStatistics,
+    characteristics: pd.DataFrame,
+    config: HBMMMConfig,
+    rng: np.random.Generator,
+    design: Design | None = None,
+) -> tuple[Design, tuple[pd.DataFrame, ...]]:
+    """The design (learned from the data where none is given), and the characteristics without gaps, M times."""
     frame = _pooled_frame(statistics, characteristics, config)
     if design is None:
         design = build_design(statistics, learn_characteristics(frame, config), config)
-    row_means = consumer_row_means(statistics, design)
-    rng = np.random.default_rng(config.seed)
     completed = impute_characteristics(
         frame,
-        _predictors(statistics, row_means),
+        _predictors(statistics, consumer_row_means(statistics, design)),
         imputations_count=config.imputations_count,
         rounds=config.imputation_rounds,
         rng=rng,
@@ -146,10 +163,7 @@ def fit_hbmmm(
     for column in frame.columns[frame.isna().any()]:
         for one in completed:
             one[f"{column} is missing"] = frame[column].isna().to_numpy(dtype=float)
-    tell(f"completed data sets: {len(completed)}", 0.02)
-    return fit_completed(
-        statistics, design, tuple(completed), config, rng, tell, {"imputation": time.perf_counter() - started}
-    )
+    return design, tuple(completed)
 
 
 def fit_completed(
@@ -167,7 +181,6 @@ def fit_completed(
     start: where the normal approximation searches for the mode of the first data set; the others start at its mode.
     """
     started = time.perf_counter()
-    row_means = consumer_row_means(statistics, design)
     config_each = replace(config, draws=config.draws_each(len(completed)))
     seeds = [int(s) for s in rng.integers(2**31 - 1, size=len(completed))]
     jobs = [
@@ -176,9 +189,27 @@ def fit_completed(
     ]
     samples = sample_all(jobs, tell)
     seconds["sampling"] = time.perf_counter() - started
+    tell("consumer effects", 0.95)
+    fit = fit_of_samples(statistics, design, completed, config, rng, samples, seconds)
+    tell("done", 1.0)
+    return fit
+
+
+def fit_of_samples(
+    statistics: SufficientStatistics,
+    design: Design,
+    completed: tuple[pd.DataFrame, ...],
+    config: HBMMMConfig,
+    rng: np.random.Generator,
+    samples: list[Sample],
+    seconds: dict[str, float],
+) -> HBMMMFit:
+    """The fit that one sample of the global parameters a completed data set makes; seconds: those spent before."""
+    started = time.perf_counter()
+    config_each = replace(config, draws=config.draws_each(len(completed)))
+    row_means = consumer_row_means(statistics, design)
     draws = np.stack([s.draws for s in samples])
     kept_index = _kept_index(config_each, len(completed))
-    tell("consumer effects", 0.95)
     markets, moments = [], _CoefficientMoments(len(row_means))
     for m, (one, sample) in enumerate(zip(completed, samples, strict=True)):
         problem = build_problem(statistics, design, one)
@@ -186,8 +217,7 @@ def fit_completed(
         markets.append(market_draws(problem, kept, rng, config.worker_processes))
         moments.add(problem, kept, markets[-1], [config.seed, m + 1, 1], config.worker_processes)
     mean, covariance, learned = moments.of_all(len(completed))
-    seconds["consumers"] = time.perf_counter() - started - seconds["sampling"]
-    tell("done", 1.0)
+    seconds["consumers"] = time.perf_counter() - started
     return HBMMMFit(
         config=config,
         design=design,
@@ -210,6 +240,16 @@ def fit_completed(
         sampler=_sampler_frame(samples),
         seconds=seconds,
     )
+
+
+def require_outcome(statistics: SufficientStatistics, config: HBMMMConfig) -> None:
+    """Raises PanelError where the statistics hold another outcome than the configuration asks for."""
+    if statistics.outcome != config.outcome:
+        raise PanelError(
+            f"the statistics hold the outcome {statistics.outcome!r} and the configuration asks for "
+            f"{config.outcome!r}: effects would get the wrong unit. Build the statistics for that outcome, or set "
+            f"outcome={statistics.outcome!r}."
+        )
 
 
 def diagnose(draws: np.ndarray, names: tuple[str, ...], samples: list[Sample]) -> pd.DataFrame:

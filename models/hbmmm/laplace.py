@@ -35,7 +35,16 @@ def find_mode(
     start (d,): the mode of data much alike; None starts from moment estimates. Raises ConvergenceError where the
     density found is not finite; a search that ends at its most steps is taken as it is.
     """
-    x = _start(problem, prior_sd) if start is None else start.copy()
+    x = search_mode(problem, prior_sd, density, start)
+    n_variance = len(x) - problem.constant_outcome.shape[1]
+    return Laplace(x, _covariance(problem, x, prior_sd, density, n_variance))
+
+
+def search_mode(
+    problem: Problem, prior_sd: np.ndarray, density: Gradient, start: np.ndarray | None = None
+) -> np.ndarray:
+    """The mode alone (d,), as find_mode has it."""
+    x = moment_start(problem, prior_sd) if start is None else start.copy()
     d = len(x)
     n_variance = d - problem.constant_outcome.shape[1]
     for _ in range(3):  # whitened afresh, as the curvature of the fixed effects depends on the variances
@@ -73,7 +82,7 @@ def find_mode(
     x = problem.positive(x)
     for part in (problem.layout.consumer, problem.layout.market):
         x[part] = np.maximum(x[part], 1e-3)
-    return Laplace(x, _covariance(problem, x, prior_sd, density, n_variance))
+    return x
 
 
 def fixed_precision(
@@ -164,7 +173,7 @@ def market_scores(problem: Problem) -> np.ndarray:
     return out
 
 
-def _start(problem: Problem, prior_sd: np.ndarray) -> np.ndarray:
+def moment_start(problem: Problem, prior_sd: np.ndarray) -> np.ndarray:
     """Noise from residuals of a pooled regression, standard deviations at a fraction of their prior scale."""
     p = problem.constant_outcome.shape[1]
     cross = problem.constant_cross.sum(axis=0) + np.diag(1.0 / prior_sd[-p:] ** 2)

@@ -20,12 +20,16 @@ from scipy import stats
 from models.errors import PanelError
 from models.hbmmm.characteristics import characteristic_features, tidy_characteristics
 from models.hbmmm.fit import HBMMMFit
+from models.hbmmm.outcome import outcome_values
 from models.hbmmm.problem import Layout
 from models.transforms.concave import concave
 
 
 def predict_scenario(fit: HBMMMFit | str | Path, scenario: pd.DataFrame) -> pd.DataFrame:
-    """mean, interval_lower, interval_upper, predictive_lower, predictive_upper in money, rows as in `scenario`.
+    """mean, interval_lower, interval_upper, predictive_lower, predictive_upper, rows as in `scenario`.
+
+    In money; in log points where the fit's outcome is log1p.
+
 
     scenario columns: every modelled channel (exposures >= 0); consumer_id, market_id, covariates and characteristics
     where known (a column called like a channel holds exposures). Raises PanelError naming columns that are missing
@@ -39,7 +43,7 @@ def predict_scenario(fit: HBMMMFit | str | Path, scenario: pd.DataFrame) -> pd.D
 
 
 def gmv_over_panel(fit: HBMMMFit, panel: Any, rows_most: int = 200_000) -> tuple[float, float]:
-    """GMV that the fit expects over (an even sample of) the panel's rows, and the GMV observed in them."""
+    """GMV (log1p: its log) that the fit expects over (an even sample of) the panel's rows, and what was observed."""
     step = max(1, -(-panel.rows_count // rows_most))
     chosen = np.arange(0, panel.rows_count, step)
     expected = 0.0
@@ -53,7 +57,7 @@ def gmv_over_panel(fit: HBMMMFit, panel: Any, rows_most: int = 200_000) -> tuple
         exposures = dict(zip(panel.channel_ids, panel.exposures[rows].T, strict=True))
         covariates = dict(zip(panel.covariate_names, panel.covariates[rows].T, strict=True))
         expected += float(_predict(fit, who, exposures, covariates)["mean"].sum())
-    return expected, float(panel.gmv[chosen].sum())
+    return expected, float(outcome_values(panel.gmv[chosen], fit.config.outcome).sum())
 
 
 def _predict(

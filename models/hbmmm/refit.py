@@ -15,7 +15,7 @@ from models.errors import PanelError
 from models.hbmmm.characteristics import Characteristic
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design, build_design, with_slope_sizes
-from models.hbmmm.fit import HBMMMFit, fit_completed
+from models.hbmmm.fit import HBMMMFit, fit_completed, require_outcome
 from models.hbmmm.statistics import SufficientStatistics
 
 DRAWS = 500  # independent ones: an interval's end errs by some 6 % of a standard deviation
@@ -56,7 +56,9 @@ def refit_hbmmm(
 
 
 def rows_of_fit(fit: HBMMMFit, statistics: SufficientStatistics) -> np.ndarray:
-    """Position in the fit of each consumer of the statistics, (N,). Raises PanelError for strangers."""
+    """Position in the fit of each consumer of the statistics, (N,). Raises PanelError for strangers
+    and for another outcome."""
+    require_outcome(statistics, fit.config)
     row = {consumer: i for i, consumer in enumerate(fit.consumer_ids.tolist())}
     unknown = [c for c in statistics.consumer_ids.tolist() if c not in row]
     if unknown:

@@ -58,10 +58,13 @@ class ChannelWeights:
     totals: np.ndarray
 
     @classmethod
-    def of(cls, design: Design, panel: ConsumerPanel, consumer_ids: np.ndarray) -> ChannelWeights:
+    def of(
+        cls, design: Design, panel: ConsumerPanel, consumer_ids: np.ndarray, outcome: str = "money"
+    ) -> ChannelWeights:
         """Weights of the panel's rows of these consumers. Raises PanelError when the panel lacks one."""
         channels = design.modelled_channels
-        estimands = estimands_of(ExposureSums.from_panel(panel, consumer_ids, channels, design.bends))
+        sums = ExposureSums.from_panel(panel, consumer_ids, channels, design.bends)
+        estimands = estimands_of(sums, outcome)
         scale_x, scale_log, log_columns = exposure_scales(design)
         totals = [
             np.ones(len(channels)) if e.denominator is None else e.denominator.sum(axis=0) for e in estimands
@@ -100,7 +103,7 @@ def refit_channel_effects(
     settings = refit_config(fit, config, imputations_count, seed)
     settings = replace(settings, draws=-(-SPREAD_DRAWS // settings.chains))
     design = design or with_slope_sizes(fit.design, statistics)
-    weights = ChannelWeights.of(design, panel, statistics.consumer_ids)
+    weights = ChannelWeights.of(design, panel, statistics.consumer_ids, settings.outcome)
     means, variances, ratios, start = [], [], [], None
     for m, frame in enumerate((completed or fit.completed)[:imputations_count]):
         problem = build_problem(statistics, design, frame.iloc[rows])

@@ -1,9 +1,9 @@
 """Sufficient statistics of a consumer panel: one Gram matrix per consumer.
 
 For consumer i with panel rows t the row-level design is D_it = [1, x, log1p(x / bend), covariates, period dummies] and
-the outcome y_it (net GMV, money). Everything the likelihood needs of the rows is the Gram matrix of [D_i, y_i]
-(studies/hbmmm.md section 2). SQL computes it in production (mart consumer_sufficient_statistics); `from_panel`
-is the NumPy reference that SQL is held to.
+the outcome y_it (net GMV or its logarithm: outcome.py). Everything the likelihood needs of the rows is the Gram matrix
+of [D_i, y_i] (studies/hbmmm.md section 2). SQL computes it in production (mart consumer_sufficient_statistics);
+`from_panel` is the NumPy reference that SQL is held to.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from models.errors import PanelError
+from models.hbmmm.outcome import OUTCOME_COLUMNS, outcome_values
 from models.transforms.concave import concave
 
-OUTCOME_NAME = "gmv_net_amount"
 KINDS = ("intercept", "exposure", "exposure_log1p", "covariate", "period", "outcome")
 
 
@@ -39,10 +39,11 @@ def design_column(
     covariate_name: str | None = None,
     period_start_date: str | None = None,
     bend: float = 1.0,
+    outcome: str = "money",
 ) -> DesignColumn:
     """A column under the one name that it has wherever the statistics come from; terms are found by name."""
     of = next((v for v in (channel_id, covariate_name, period_start_date) if v is not None), None)
-    plain = OUTCOME_NAME if kind == "outcome" else kind
+    plain = OUTCOME_COLUMNS[outcome] if kind == "outcome" else kind
     return DesignColumn(
         plain if of is None else f"{kind}[{of}]", kind, channel_id, covariate_name, period_start_date, bend
     )
@@ -93,6 +94,11 @@ class SufficientStatistics:
             raise PanelError(
                 "the intercept's sum of squares differs from rows_count; the column order is wrong."
             )
+
+    @property
+    def outcome(self) -> str:
+        """What y is: money or log1p."""
+        return next((o for o, name in OUTCOME_COLUMNS.items() if name == self.columns[-1].name), "money")
 
     @property
     def channel_ids(self) -> tuple[str, ...]:
@@ -146,6 +152,7 @@ class SufficientStatistics:
         if len(bases) != 1:
             raise PanelError(f"expected one basis_id in the statistics marts, found {bases}; filter to one.")
         listed = design_columns[design_columns["column_index"].notna()].sort_values("column_index")
+        outcomes = {name: outcome for outcome, name in OUTCOME_COLUMNS.items()}
         columns = tuple(
             design_column(
                 str(row.column_kind),
@@ -153,6 +160,7 @@ class SufficientStatistics:
                 _text(row.covariate_name),
                 None if _text(row.period_start_date) is None else str(row.period_start_date)[:10],
                 1.0 if pd.isna(row.exposure_bend) else float(row.exposure_bend),
+                outcomes.get(str(row.column_name), "money"),
             )
             for row in listed.itertuples(index=False)
         )
@@ -172,12 +180,14 @@ class SufficientStatistics:
         )
 
     @classmethod
-    def from_panel(cls, panel: Any, bends: np.ndarray | None = None) -> SufficientStatistics:
+    def from_panel(
+        cls, panel: Any, bends: np.ndarray | None = None, outcome: str = "money"
+    ) -> SufficientStatistics:
         """NumPy reference: the same numbers from a ConsumerPanel's rows, summed in period order.
 
         bends (C,): of the concave columns; None takes the panel's own.
         """
-        columns, design = row_design(panel, bends)
+        columns, design = row_design(panel, bends, outcome)
         consumer = np.asarray(panel.consumer_index)
         order = np.lexsort((np.asarray(panel.period_index), consumer))
         present, starts, counts = np.unique(consumer[order], return_index=True, return_counts=True)
@@ -198,7 +208,9 @@ class SufficientStatistics:
         )
 
 
-def row_design(panel: Any, bends: np.ndarray | None = None) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
+def row_design(
+    panel: Any, bends: np.ndarray | None = None, outcome: str = "money"
+) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
     """Columns and rows [1, x, log1p(x / bend), Z, period dummies, y] of a panel, raw units; rows (R, m) in its order.
 
     A period gets a dummy when it is a panel period other than the first.
@@ -217,7 +229,7 @@ def row_design(panel: Any, bends: np.ndarray | None = None) -> tuple[tuple[Desig
     columns += [design_column("covariate", covariate_name=str(z)) for z in panel.covariate_names]
     dates = [str(np.datetime64(panel.period_starts[t], "D")) for t in present[1:]]
     columns += [design_column("period", period_start_date=d) for d in dates]
-    columns += [design_column("outcome")]
+    columns += [design_column("outcome", outcome=outcome)]
     rows = np.column_stack(
         [
             np.ones(len(exposures)),
@@ -225,7 +237,7 @@ def row_design(panel: Any, bends: np.ndarray | None = None) -> tuple[tuple[Desig
             concave(exposures, bends),
             covariates,
             (period[:, None] == present[None, 1:]).astype(float),
-            np.asarray(panel.gmv, dtype=float),
+            outcome_values(panel.gmv, outcome),
         ]
     )
     return tuple(columns), rows

@@ -13,10 +13,13 @@ MIN_STRATUM_CONSUMERS = 10
 ORDER = ("none", "low", "middle", "high")
 
 
-def pooled_strata(spend_stratum: np.ndarray, outcome_square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pooled_strata(
+    spend_stratum: np.ndarray, outcome_square: np.ndarray, least: int = MIN_STRATUM_CONSUMERS
+) -> tuple[np.ndarray, np.ndarray]:
     """Sorted names of the noise strata, and the position of each consumer's: (S,), (N,).
 
-    A stratum with fewer than 10 consumers who bought anything joins the next one up (the highest joins the one below).
+    A stratum with fewer than `least` consumers who bought anything joins the next one up (the highest joins the one
+    below).
 
     Parameters
     ----------
@@ -29,7 +32,7 @@ def pooled_strata(spend_stratum: np.ndarray, outcome_square: np.ndarray) -> tupl
     buyers = {name: int(((labels == name) & (outcome_square > 0)).sum()) for name in names}
     target = {name: name for name in names}
     while len(names) > 1:
-        thin = next((name for name in names if buyers[name] < MIN_STRATUM_CONSUMERS), None)
+        thin = next((name for name in names if buyers[name] < least), None)
         if thin is None:
             break
         position = names.index(thin)

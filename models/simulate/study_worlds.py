@@ -104,5 +104,19 @@ WORLD_KINDS = {
         WorldKind(
             "null_channel", 5, 200, _SMALL, "400 consumers, for the rate of false alarms on a null channel"
         ),
+        WorldKind(
+            "zero_heavy",
+            21,
+            40,
+            replace(_SMALL, consumers_count=1_000, periods_count=21),
+            "tv and email, 1,000 consumers: purchases come at a Poisson rate to which exposure adds dollars",
+        ),
+        WorldKind(
+            "log1p",
+            22,
+            40,
+            replace(_SMALL, consumers_count=1_000, periods_count=21, outcome="log1p"),
+            "the paper's own: log1p of dollars is linear in exposures, and every month has a purchase",
+        ),
     )
 }

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Period = Literal["day", "week", "month"]
+Outcome = Literal["money", "log1p", "two_part"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 ENV_PREFIX = "MEDIAMIX_"
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     pre_periods_count: int | None = Field(default=None, ge=1)
     lead_periods_count: int | None = Field(default=None, ge=1)
     seed: int = Field(default=20261121, ge=0)
+    outcome: Outcome = "money"
     imputations_count: int = Field(default=5, ge=2)
     interval_level: float = Field(default=0.95, gt=0, lt=1)
     chains_count: int | None = Field(default=None, ge=1)
@@ -133,6 +135,15 @@ class Settings(BaseSettings):
             )
         return timezone
 
+    @model_validator(mode="after")
+    def _check_outcome(self) -> Settings:
+        if self.outcome != "money" and self.robustness_refits:
+            raise ValueError(
+                f"robustness_refits is set, and outcome is '{self.outcome}': placebos and robustness refit the money "
+                "model only. Unset robustness_refits, or take outcome money."
+            )
+        return self
+
     @field_validator("currency_code")
     @classmethod
     def _check_currency(cls, code: str | None) -> str | None:
@@ -195,6 +206,9 @@ class Settings(BaseSettings):
             "currency_code": settings.currency_code or "",
             "as_of_date": settings.as_of_date.isoformat() if settings.as_of_date else "",
             "pre_periods_count": int(settings.pre_periods_count or 0),
+            "outcome": "log1p"
+            if settings.outcome == "log1p"
+            else "money",  # two parts are of the panel's rows
         }
 
     def describe(self) -> list[str]:

@@ -130,8 +130,18 @@ def test_dbt_variables_are_plain_and_complete(tmp_path):
         "currency_code": "USD",
         "as_of_date": "2017-12-31",
         "pre_periods_count": 12,
+        "outcome": "money",
     }
+    assert Settings(home=tmp_path, outcome="log1p").dbt_vars()["outcome"] == "log1p"
+    assert Settings(home=tmp_path, outcome="two_part").dbt_vars()["outcome"] == "money"
     assert Settings(home=tmp_path, source=str(tmp_path)).dbt_vars()["period"] == "month"
+
+
+def test_outcomes_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(ValidationError, match="outcome"):
+        Settings(home=tmp_path, outcome="sqrt")
+    with pytest.raises(ValidationError, match="refit the money model only"):
+        Settings(home=tmp_path, outcome="two_part", robustness_refits=True)
 
 
 def test_folders_lie_under_the_home(tmp_path):

@@ -185,7 +185,7 @@ candidates as (
     select
         basis_id,
         6 as block_number,
-        'gmv_net_amount' as column_name,
+        '{{ outcome_column() }}' as column_name,
         'outcome' as column_kind,
         null as channel_id,
         null as covariate_name,

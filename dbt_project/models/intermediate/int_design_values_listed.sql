@@ -53,8 +53,8 @@ base as (
             order by panel_periods.period_start_date
         ) as is_in_panel_values,
         list(
-            coalesce(panel.gmv_net_amount::double, 0.0) order by panel_periods.period_start_date
-        ) as gmv_values
+            coalesce(({{ outcome_value('panel.gmv_net_amount') }})::double, 0.0) order by panel_periods.period_start_date
+        ) as outcome_values
     from panel_consumers
     cross join panel_periods
     left join panel
@@ -165,8 +165,8 @@ final as (
     union all
     select
         consumer_id,
-        'gmv_net_amount' as column_name,
-        gmv_values as column_values
+        '{{ outcome_column() }}' as column_name,
+        outcome_values as column_values
     from base
     union all
     select

@@ -1,4 +1,4 @@
--- A row here means that the sum of GMV in a consumer's statistics (intercept x outcome) is not the GMV of the panel.
+-- A row here means that the sum of the outcome in a consumer's statistics (intercept x outcome) is not the panel's.
 with designs as (
 
     select
@@ -13,7 +13,7 @@ panel as (
 
     select
         consumer_id,
-        sum(gmv_net_amount) as gmv_net_amount,
+        sum({{ outcome_value('gmv_net_amount') }}) as outcome_sum,
         count(*) as rows_count
     from {{ ref('consumer_periods') }}
     where is_in_panel
@@ -23,7 +23,7 @@ panel as (
 
 select
     panel.consumer_id,
-    panel.gmv_net_amount,
+    panel.outcome_sum,
     panel.rows_count,
     sufficient.rows_count as statistics_rows_count
 from panel
@@ -35,4 +35,4 @@ left join {{ ref('consumer_sufficient_statistics') }} as sufficient
 where
     sufficient.consumer_id is null
     or sufficient.rows_count != panel.rows_count
-    or abs(sufficient.statistics[designs.columns_count] - panel.gmv_net_amount::double) > 1e-6
+    or abs(sufficient.statistics[designs.columns_count] - panel.outcome_sum::double) > 1e-6

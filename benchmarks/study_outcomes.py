@@ -1,0 +1,194 @@
+"""Money, two parts or log1p on worlds with known truth (`make study-outcomes`): errors and coverage of each outcome."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
+from benchmarks.judged import add_arguments, hbmmm_options, make_command
+from benchmarks.machine import ROOT, provenance
+
+WORLDS = 20
+KINDS = {
+    "zero_heavy": (
+        "additive in dollars, zero-heavy: the two-part model's shape is wrong, the money model's right",
+        ("oracle", "hbmmm", "hbmmm_two_part", "within_consumer"),
+    ),
+    "hurdle": (
+        "log odds and amount given a purchase add up: the two-part model's shape is right, the money model's wrong",
+        ("hbmmm", "hbmmm_two_part", "within_consumer"),
+    ),
+    "log1p": ("log1p of dollars is linear in exposures: the log1p model's shape is right", ("hbmmm_log1p",)),
+}
+LABELS = {
+    "oracle": "oracle (noise floor)",
+    "hbmmm": "HBMMM, money",
+    "hbmmm_two_part": "HBMMM, two parts",
+    "within_consumer": "within consumer",
+    "hbmmm_log1p": "HBMMM, log1p",
+}
+KEYS = ["channel_id", "estimand", "exposure_distribution"]
+NUMBERS = ["mean", "standard_deviation", "interval_lower", "interval_upper"]
+
+
+def main() -> None:
+    """Judge the worlds, write outcomes.json and outcomes.md."""
+    from models.evaluation.acceptance import relative_table
+    from models.simulate.hurdle_worlds import hurdle_seeds
+    from models.simulate.study_worlds import SEED, WORLD_KINDS
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kinds", nargs="+", choices=tuple(KINDS), default=list(KINDS))
+    parser.add_argument("--worlds", type=int, default=WORLDS)
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    options = hbmmm_options(arguments)
+    begun = time.perf_counter()
+    jobs = {}
+    for kind in arguments.kinds:
+        count = arguments.worlds
+        seeds = hurdle_seeds(count) if kind == "hurdle" else WORLD_KINDS[kind].seeds(count)
+        jobs |= {job_key((kind, seed)): (kind, seed, options) for seed in seeds}
+    path = FOLDER / f"outcomes-{fingerprint(sorted(options.items()))}.jsonl"
+    found = run_jobs(path, jobs, judge, arguments.processes)
+    errors = {key: one["error"] for key, one in found.items() if "error" in one}
+    scores = pd.concat([pd.DataFrame(one["rows"]) for one in found.values() if "rows" in one])
+    table = relative_table(scores.reset_index(drop=True))
+    content = {
+        "command": make_command("study-outcomes"),
+        "provenance": provenance(),
+        "seconds_of_this_run": round(time.perf_counter() - begun, 1),
+        "seed": SEED,
+        "seeds": {kind: [j[1] for j in jobs.values() if j[0] == kind] for kind in arguments.kinds},
+        "hbmmm_options": options,
+        "errors": errors,
+        "zeros_share": scores.groupby("world")["zeros_share"].mean().to_dict(),
+        "seconds": scores.groupby(["world", "method"])["seconds"].mean().unstack().to_dict("index"),
+        "effects": table.to_dict("records"),
+    }
+    folder = ROOT / arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "outcomes.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = page(content, table)
+    (folder / "outcomes.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def judge(kind: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Rows of one world, every method with its truth, or the error one ended with."""
+    from models.errors import ConvergenceError, PanelError
+    from models.evaluation.estimators import ESTIMATORS
+    from models.evaluation.oracle_effects import oracle_effects
+
+    world, panel, truth = draw_world(kind, seed)
+    parts = []
+    for method in KINDS[kind][1]:
+        begun = time.process_time()
+        try:
+            if method == "oracle":
+                table = oracle_effects(world, panel)
+            elif method == "hbmmm_log1p":
+                table = ESTIMATORS["hbmmm"](panel, options | {"outcome": "log1p"}).channel
+            else:
+                table = ESTIMATORS[method](panel, options if method.startswith("hbmmm") else {}).channel
+        except (ConvergenceError, PanelError) as error:
+            return {"error": f"{method}: {type(error).__name__}: {error}"}
+        kept = table[[*KEYS, *NUMBERS]].merge(truth, on=KEYS)
+        parts.append(kept.assign(method=method, seconds=time.process_time() - begun))
+    rows = pd.concat(parts, ignore_index=True).assign(
+        world=kind, seed=seed, gmv=float(panel.gmv.sum()), zeros_share=float((panel.gmv == 0).mean())
+    )
+    return {"rows": rows.to_dict("list")}
+
+
+def draw_world(kind: str, seed: int) -> tuple[Any, Any, pd.DataFrame]:
+    """The world where it has one, its panel, and truth by KEYS: in dollars, or in log points in a log1p world."""
+    import numpy as np
+
+    from models.simulate.consumer_truth import panel_rows
+    from models.simulate.consumers import simulate_consumers
+    from models.simulate.hurdle_worlds import HurdleWorldConfig, simulate_hurdle_world
+    from models.simulate.study_worlds import WORLD_KINDS
+
+    if kind == "hurdle":
+        panel, truth = simulate_hurdle_world(HurdleWorldConfig(1_000), np.random.default_rng(seed))
+        return None, panel, truth.rename(columns={"value": "truth"})
+    world = simulate_consumers(WORLD_KINDS[kind].config, np.random.default_rng(seed))
+    panel = world.to_panel()
+    if kind == "log1p":
+        who, when = panel_rows(world)
+        slopes = world.slopes[who] / world.config.exposure_moments[1]
+        counts = world.exposures[who, when].astype(float)
+        effects = slopes * counts
+        rows = []
+        for c, channel in enumerate(world.config.channel_ids):
+            x = counts[:, c]
+            rows += [
+                (channel, "slope", "panel_rows", slopes[:, c].mean()),
+                (channel, "slope", "exposure_weighted", (slopes[:, c] * x).sum() / x.sum()),
+                (channel, "att_exposed", "exposed_rows", effects[:, c].sum() / (x > 0).sum()),
+            ]
+        return world, panel, pd.DataFrame(rows, columns=[*KEYS, "truth"])
+    truth = world.truth["channel"]
+    truth = truth[truth["unit"].str.startswith("USD")].rename(columns={"value": "truth"})
+    return world, panel, truth[[*KEYS, "truth"]]
+
+
+def page(content: dict[str, Any], table: pd.DataFrame) -> str:
+    """The study for people."""
+    where = content["provenance"]
+    lines = [
+        "# Which outcome: money, two parts, log1p",
+        "",
+        f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
+        f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores, {where['memory_gib']} GiB. "
+        f"Seeds derive from {content['seed']} (models/simulate/study_worlds.py, hurdle_worlds.py).",
+        "",
+        "Errors are of the mean over worlds, in percent of the mean truth, +- their Monte-Carlo error; in brackets the "
+        "coverage of 95 % intervals. `retargeting` has no effect: its error is in the estimand's unit. *att*: exposed "
+        "against not exposed, over exposed rows (the contribution over their number).",
+        "",
+    ]
+    for kind, (description, methods) in KINDS.items():
+        part = table[table["world"] == kind]
+        if part.empty:
+            continue
+        zeros = content["zeros_share"][kind]
+        lines += [
+            f"## {kind}",
+            "",
+            f"{int(part['worlds'].max())} worlds, {zeros:.0%} of rows without a purchase; {description}. CPU seconds a "
+            "world: " + ", ".join(f"{LABELS[m]} {content['seconds'][kind][m]:.0f}" for m in methods) + ".",
+            "",
+        ]
+        for estimand, distribution in (("slope", "panel_rows"), ("att_exposed", "exposed_rows")):
+            chosen = part[(part["estimand"] == estimand) & (part["exposure_distribution"] == distribution)]
+            channels = list(dict.fromkeys(chosen["channel_id"]))
+            name = "effect of one more exposure" if estimand == "slope" else "att"
+            lines += [f"| {name} | " + " | ".join(channels) + " |", "|---" * (len(channels) + 1) + "|"]
+            for method in methods:
+                rows = chosen[chosen["method"] == method].set_index("channel_id")
+                cells = [_cell(rows.loc[c]) if c in rows.index else "-" for c in channels]
+                lines.append(f"| {LABELS[method]} | " + " | ".join(cells) + " |")
+            lines.append("")
+    if content["errors"]:
+        lines += ["Ended in an error: " + "; ".join(f"{k}: {v}" for k, v in content["errors"].items()), ""]
+    lines += [f"HBMMM options: `{json.dumps(content['hbmmm_options'])}`."]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: pd.Series) -> str:
+    covered = f" ({row['coverage']:.2f})" if row["coverage"] == row["coverage"] else ""
+    if row["truth"] == 0:
+        return f"{row['bias']:.3g} +- {row['monte_carlo_error']:.2g}{covered}"
+    error = 100 * row["relative_monte_carlo_error"]
+    return f"{100 * row['relative_error']:.1f} +- {error:.1f} %{covered}"
+
+
+if __name__ == "__main__":
+    main()
