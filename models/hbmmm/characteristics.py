@@ -21,10 +21,11 @@ _SKEWED = 2.0  # above this skewness a non-negative characteristic enters as log
 
 @dataclass(frozen=True, slots=True)
 class Characteristic:
-    """One feature column. kind: 'numeric', 'log1p', 'level' or 'missing'; value = (raw - centre) / scale.
+    """One feature column. kind: 'numeric', 'log1p', 'level', 'missing' or 'product'; value = (raw - centre) / scale.
 
     levels: for kind 'level', the levels of `source` that have a column or are the reference; any other level
-    counts as "other".
+    counts as "other". parts: for kind 'product', the names of the two columns whose standardised values are multiplied;
+    its source is the pair "<first> x <second>", which is no column of the data.
     """
 
     name: str
@@ -34,10 +35,12 @@ class Characteristic:
     levels: tuple[str, ...]
     centre: float
     scale: float
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """JSON gives lists back as levels."""
+        """JSON gives lists back."""
         object.__setattr__(self, "levels", tuple(self.levels))
+        object.__setattr__(self, "parts", tuple(self.parts))
 
 
 def is_numeric(column: pd.Series) -> bool:
@@ -72,7 +75,10 @@ def tidy_characteristics(characteristics: pd.DataFrame, consumer_ids: np.ndarray
 
 
 def learn_characteristics(frame: pd.DataFrame, config: HBMMMConfig) -> tuple[Characteristic, ...]:
-    """Feature columns of a tidy frame (with gaps); a column that does not vary gives none."""
+    """Feature columns of a tidy frame (with gaps), products of config.interactions last; what does not vary gives none.
+
+    Raises PanelError for an interaction of a characteristic that is not there or does not vary.
+    """
     features: list[Characteristic] = []
     for name in frame.columns:
         column = frame[name]
@@ -87,11 +93,63 @@ def learn_characteristics(frame: pd.DataFrame, config: HBMMMConfig) -> tuple[Cha
                 )
         else:
             features += _level_features(name, column[~missing], config)
-        if config.missing_indicators and missing.any():
+        if config.missing_indicators and missing.sum() >= config.min_level_consumers:
             share = float(missing.mean())
             centre, scale = share, float(np.sqrt(share * (1 - share)))
             features.append(Characteristic(f"{name} is missing", name, "missing", None, (), centre, scale))
-    return _without_repeats(features, frame)
+    kept = _without_repeats(features, frame)
+    kept += _where_imputed(kept, frame)
+    for pair in config.interactions:
+        kept += product_features(kept, frame, pair, config.min_level_consumers)
+    return kept
+
+
+def product_features(
+    features: tuple[Characteristic, ...], frame: pd.DataFrame, pair: tuple[str, str], least_consumers: int
+) -> tuple[Characteristic, ...]:
+    """Columns of the interaction of two characteristics: every column of the one times every column of the other.
+
+    frame: characteristics, with or without gaps; centre and scale are of the consumers in whom both are known. Two
+    levels that fewer than least_consumers have together give no column: there is nothing to learn it from.
+    Raises PanelError for a characteristic without columns, and where no product varies.
+    """
+    derived = ("missing", "product")
+    own = {name: [c for c in features if c.source == name and c.kind not in derived] for name in pair}
+    unknown = [name for name in pair if not own[name]]
+    if unknown:
+        known = dict.fromkeys(c.source for c in features if c.kind not in derived)
+        raise PanelError(
+            f"the interaction {pair[0]} x {pair[1]} needs the characteristic {', '.join(unknown)}, which the model "
+            f"does not have (no such column, or one that does not vary); it has {', '.join(known) or 'none'}."
+        )
+    values = _raw_features(features, frame)
+    column = {c.name: j for j, c in enumerate(features)}
+    made = []
+    for first in own[pair[0]]:
+        for second in own[pair[1]]:
+            a, b = values[:, column[first.name]], values[:, column[second.name]]
+            product = (a * b)[np.isfinite(a * b)]
+            if first.kind == second.kind == "level" and ((a > 0) & (b > 0)).sum() < least_consumers:
+                continue
+            if len(product) and product.std() > 1e-8 * max(1.0, abs(product.mean())):
+                made.append(
+                    Characteristic(
+                        f"{first.name} x {second.name}",
+                        f"{pair[0]} x {pair[1]}",
+                        "product",
+                        None,
+                        (),
+                        float(product.mean()),
+                        float(product.std()),
+                        (first.name, second.name),
+                    )
+                )
+    if not made:
+        raise PanelError(
+            f"the interaction {pair[0]} x {pair[1]} has no column: no two levels have {least_consumers} consumers "
+            "together, or the product is the same for every consumer. Leave it out."
+        )
+    return tuple(made)
 
 
 def pool_levels(column: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
@@ -104,20 +162,31 @@ def pool_levels(column: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
 def characteristic_features(features: tuple[Characteristic, ...], completed: pd.DataFrame) -> np.ndarray:
     """Standardised feature columns (N, f). A missing indicator is read from the column "<source> is missing";
     a value that is missing gives 0, the average of the observed."""
-    out = np.zeros((len(completed), len(features)))
+    return np.nan_to_num(_raw_features(features, completed), nan=0.0)
+
+
+def _raw_features(features: tuple[Characteristic, ...], frame: pd.DataFrame) -> np.ndarray:
+    """The same with NaN where a value is missing."""
+    out = np.full((len(frame), len(features)), np.nan)
+    column = {feature.name: j for j, feature in enumerate(features)}
     for j, feature in enumerate(features):
-        source = f"{feature.source} is missing" if feature.kind == "missing" else feature.source
-        if source not in completed:
-            continue
-        column = completed[source]
-        if feature.kind == "level":
-            pooled = pool_levels(column, feature.levels)
-            raw = np.array([np.nan if v is None else float(v == feature.level) for v in pooled])
+        if feature.kind == "product":  # of columns that stand before it
+            raw = np.prod([out[:, column[name]] for name in feature.parts], axis=0)
         else:
-            raw = column.to_numpy(dtype=float)
-            raw = np.log1p(np.maximum(raw, 0.0)) if feature.kind == "log1p" else raw
-        out[:, j] = np.nan_to_num((raw - feature.centre) / feature.scale, nan=0.0)
+            raw = _raw_values(feature, frame)
+        out[:, j] = (raw - feature.centre) / feature.scale
     return out
+
+
+def _raw_values(feature: Characteristic, frame: pd.DataFrame) -> np.ndarray:
+    source = f"{feature.source} is missing" if feature.kind == "missing" else feature.source
+    if source not in frame:
+        return np.full(len(frame), np.nan)
+    if feature.kind == "level":
+        pooled = pool_levels(frame[source], feature.levels)
+        return np.array([np.nan if v is None else float(v == feature.level) for v in pooled])
+    raw = frame[source].to_numpy(dtype=float)
+    return np.log1p(np.maximum(raw, 0.0)) if feature.kind == "log1p" else raw
 
 
 def kept_levels(column: pd.Series, minimum: int) -> tuple[str, ...]:
@@ -158,6 +227,21 @@ def _without_repeats(features: list[Characteristic], frame: pd.DataFrame) -> tup
             seen.add(pattern)
         kept.append(feature)
     return tuple(kept)
+
+
+def _where_imputed(features: tuple[Characteristic, ...], frame: pd.DataFrame) -> tuple[Characteristic, ...]:
+    """Each column times the indicator that its value is missing: imputed values have a coefficient of their own."""
+    indicators = {
+        frame[c.source].isna().to_numpy().tobytes(): c.name for c in features if c.kind == "missing"
+    }
+    made = []
+    for feature in features:
+        pattern = frame[feature.source].isna().to_numpy().tobytes()
+        if feature.kind != "missing" and pattern in indicators:
+            name = f"{feature.name} where imputed"
+            parts = (feature.name, indicators[pattern])
+            made.append(Characteristic(name, feature.source, "product", None, (), 0.0, 1.0, parts))
+    return tuple(made)
 
 
 def _skewness(values: np.ndarray) -> float:

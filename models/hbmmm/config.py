@@ -28,8 +28,12 @@ class HBMMMConfig:
     seed: seed of sampler, imputation and consumer draws.
     imputations_count: completed data sets when characteristics are missing; one fit is done when none are.
     imputation_rounds: sweeps of the chained imputation.
-    missing_indicators: adds "is missing" columns to the characteristics (a pattern-mixture view of data that
-        are not missing at random; the imputation itself assumes missing at random).
+    missing_indicators: where at least min_level_consumers lack a characteristic, adds an "is missing" column and gives
+        imputed values coefficients of their own, for the intercept and every slope (pattern mixture). Imputation knows
+        what a consumer bought, not how it responds, so that an imputed age says little about a slope; with one
+        coefficient for known and imputed ages, groups of known age are pulled together.
+    interactions: pairs of characteristics whose products join the characteristics, for the intercept and every slope
+        (characteristics.product_features); a name that the data lack is refused when the fit begins.
     interval_level: mass of every published interval.
     effect_draws: draws kept, over all chains and imputations, for effects and predictions.
     include_period_effects: "full" puts a dummy for every panel period into the row-level columns.
@@ -61,6 +65,7 @@ class HBMMMConfig:
     imputations_count: int = 5
     imputation_rounds: int = 10
     missing_indicators: bool = False
+    interactions: tuple[tuple[str, str], ...] = ()
     interval_level: float = 0.95
     effect_draws: int = 1000
     include_period_effects: Literal["full", "none"] = "full"
@@ -105,6 +110,7 @@ class HBMMMConfig:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {list(allowed)}, got {getattr(self, name)!r}.")
+        object.__setattr__(self, "interactions", checked_pairs(self.interactions))
 
     def draws_each(self, data_sets_count: int) -> int:
         """Kept draws a chain for each of so many completed data sets."""
@@ -113,3 +119,24 @@ class HBMMMConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and for the experiment tracker."""
         return asdict(self)
+
+
+def checked_pairs(pairs: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs of names as tuples (JSON has lists). Raises ValueError for what is no pair, or stands there twice."""
+    found: list[tuple[str, str]] = []
+    for pair in pairs:
+        names = () if isinstance(pair, str) else tuple(pair)
+        if len(names) != 2 or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(
+                f"interactions holds {pair!r}; each interaction is a pair of characteristics, such as ['age', 'plan']."
+            )
+        first, second = names
+        if first == second:
+            raise ValueError(
+                f"interactions pairs {first!r} with itself; name two different characteristics, or add its square to "
+                "the data as a characteristic of its own."
+            )
+        if (first, second) in found or (second, first) in found:
+            raise ValueError(f"interactions names {first!r} and {second!r} twice; leave one out.")
+        found.append((first, second))
+    return tuple(found)

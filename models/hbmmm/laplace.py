@@ -17,6 +17,10 @@ from models.hbmmm import kernel
 from models.hbmmm.problem import Problem, run_forward
 
 Gradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
+#: L-BFGS starts at most so often.
+SEARCHES = 3
+#: Log density that one more Newton step may still promise where a search has ended.
+GAIN_MOST = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,12 +37,13 @@ def find_mode(
     """L-BFGS in coordinates whitened by the fixed effects' exact curvature.
 
     start (d,): the mode of data much alike; None starts from moment estimates. Raises ConvergenceError where the
-    density found is not finite; a search that ends at its most steps is taken as it is.
+    density found is not finite, and where a Newton step from where the search ended promises more than GAIN_MOST.
     """
     x = _start(problem, prior_sd) if start is None else start.copy()
     d = len(x)
     n_variance = d - problem.constant_outcome.shape[1]
-    for _ in range(3):  # whitened afresh, as the curvature of the fixed effects depends on the variances
+    # whitened afresh each time, as the curvature of the fixed effects depends on the variances
+    for _ in range(SEARCHES):
         precision, right = fixed_precision(problem, x, prior_sd)
         root = linalg.cholesky(precision, lower=True)
         x[n_variance:] = linalg.cho_solve((root, True), right)
@@ -73,7 +78,18 @@ def find_mode(
     x = problem.positive(x)
     for part in (problem.layout.consumer, problem.layout.market):
         x[part] = np.maximum(x[part], 1e-3)
-    return Laplace(x, _covariance(problem, x, prior_sd, density, n_variance))
+    covariance = _covariance(problem, x, prior_sd, density, n_variance)
+    gradient = density(x)[1]
+    gain = 0.5 * float(gradient @ covariance @ gradient)
+    if not gain <= GAIN_MOST:
+        worst = problem.parameter_names[int(np.argmax(np.abs(gradient) * np.sqrt(np.diag(covariance))))]
+        raise ConvergenceError(
+            f"the posterior mode was not found in {SEARCHES} searches: one more step promises {gain:.3g} of log "
+            f"density (at most {GAIN_MOST:g} is allowed), most of all along {worst}. Look for characteristics or covariates "
+            "that say the same, for channels with a handful of exposures, and for amounts of absurd size; leave them "
+            "out or pool them."
+        )
+    return Laplace(x, covariance)
 
 
 def fixed_precision(
