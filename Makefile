@@ -84,6 +84,8 @@ study-hbmmm: setup ## the paper's Tables 5-8 and Figures 3-6 on simulated worlds
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_hbmmm --replicates $(REPLICATES) $(if $(HOME_DIR),--home "$(HOME_DIR)") $(STUDY)
 study-carryover: setup ## carry-over chosen on simulated worlds: decays, criteria, both horizons (STUDY="--worlds 2"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_carryover $(STUDY)
+study-missing: setup ## slopes of age groups where two fifths of the ages are unknown, by what slopes see of imputed ages; resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_missing $(STUDY)
 study-plasmode: setup ## known effects in the home's real purchases recovered, swapped histories empty (INJECTIONS=30 SWAPS=60); resumes
 	@$(RUN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_plasmode \
 	  --injections $(INJECTIONS) --swaps $(SWAPS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     deps=[keys.HBMMM_POSTERIOR, keys.CONSUMER_PANEL],
 )
 def model_comparison(context: dg.AssetExecutionContext, config: RobustnessRunConfig) -> dg.MaterializeResult:
-    """The model beside its rivals: OLS, ridge, Bayes without hierarchy, no pooling, seasonal naive; the paper's Table 7."""
+    """The model beside OLS, ridge, Bayes without hierarchy, no pooling and seasonal naive; the paper's Table 7."""
     refresh = load_refresh()
     given = robustness_input(refresh, config)
     if given is None:

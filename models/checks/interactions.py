@@ -12,10 +12,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from models.hbmmm.characteristics import Characteristic, characteristic_features, product_features
+from models.hbmmm.characteristics import (
+    DERIVED_KINDS,
+    Characteristic,
+    characteristic_features,
+    known_features,
+    product_features,
+)
 from models.hbmmm.fit import HBMMMFit
-
-_DERIVED = ("missing", "product")  # kinds of columns that stand for no characteristic of their own
 
 
 def strongest_pairs(fit: HBMMMFit, pairs_most: int) -> tuple[tuple[str, str], ...]:
@@ -34,17 +38,20 @@ def with_interaction(fit: HBMMMFit, first: str, second: str) -> tuple[Characteri
     Raises PanelError for a characteristic that the model does not have, or a product that does not vary.
     """
     own, least = fit.design.characteristics, fit.config.min_level_consumers
-    return (*own, *product_features(own, fit.completed[0], (first, second), least))
+    added = product_features(own, fit.completed[0], (first, second), least)
+    if fit.config.imputed_moderators == "average":
+        added += known_features((*own, *added), fit.completed[0], added)
+    return (*own, *added)
 
 
 def _sources(fit: HBMMMFit) -> list[str]:
-    known = [c.source for c in fit.design.characteristics if c.kind not in _DERIVED]
+    known = [c.source for c in fit.design.characteristics if c.kind not in DERIVED_KINDS]
     return list(dict.fromkeys(known))
 
 
 def _index(fit: HBMMMFit, source: str, completed: pd.DataFrame) -> np.ndarray:
     """The part of each consumer's fitted level that one characteristic makes, (N,), scaled units."""
-    mine = tuple(c for c in fit.design.characteristics if c.source == source and c.kind not in _DERIVED)
+    mine = tuple(c for c in fit.design.characteristics if c.source == source and c.kind not in DERIVED_KINDS)
     names = [f"{fit.design.row_columns[0].name}:{c.name}" for c in mine]
     means = dict(zip(fit.parameter_names, fit.draws.mean(axis=(0, 1, 2)).tolist(), strict=True))
     return characteristic_features(mine, completed) @ np.array([means[name] for name in names])

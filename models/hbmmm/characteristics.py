@@ -16,16 +16,20 @@ from models.hbmmm.config import HBMMMConfig
 
 STRATUM_NAME = "pre_period_spend_stratum"
 OTHER_LEVEL = "other"
+DERIVED_KINDS = ("missing", "product", "known")  # columns that stand for no characteristic of their own
 _SKEWED = 2.0  # above this skewness a non-negative characteristic enters as log1p
 
 
 @dataclass(frozen=True, slots=True)
 class Characteristic:
-    """One feature column. kind: 'numeric', 'log1p', 'level', 'missing' or 'product'; value = (raw - centre) / scale.
+    """One feature column; value = (raw - centre) / scale.
 
+    kind: 'numeric', 'log1p', 'level', 'missing', 'product' or 'known'.
     levels: for kind 'level', the levels of `source` that have a column or are the reference; any other level
-    counts as "other". parts: for kind 'product', the names of the two columns whose standardised values are multiplied;
-    its source is the pair "<first> x <second>", which is no column of the data.
+        counts as "other".
+    parts: names of other columns. A product is that of its two parts' standardised values, and its source the pair
+        "<first> x <second>", which is no column of the data. Of kind 'known', it is its one part with the mean of the
+        imputed values in place of each of them.
     """
 
     name: str
@@ -93,15 +97,14 @@ def learn_characteristics(frame: pd.DataFrame, config: HBMMMConfig) -> tuple[Cha
                 )
         else:
             features += _level_features(name, column[~missing], config)
-        if config.missing_indicators and missing.sum() >= config.min_level_consumers:
+        if config.missing_indicators and missing.any():
             share = float(missing.mean())
             centre, scale = share, float(np.sqrt(share * (1 - share)))
             features.append(Characteristic(f"{name} is missing", name, "missing", None, (), centre, scale))
     kept = _without_repeats(features, frame)
-    kept += _where_imputed(kept, frame)
     for pair in config.interactions:
         kept += product_features(kept, frame, pair, config.min_level_consumers)
-    return kept
+    return kept + known_features(kept, frame, kept) if config.imputed_moderators == "average" else kept
 
 
 def product_features(
@@ -113,11 +116,10 @@ def product_features(
     levels that fewer than least_consumers have together give no column: there is nothing to learn it from.
     Raises PanelError for a characteristic without columns, and where no product varies.
     """
-    derived = ("missing", "product")
-    own = {name: [c for c in features if c.source == name and c.kind not in derived] for name in pair}
+    own = {name: [c for c in features if c.source == name and c.kind not in DERIVED_KINDS] for name in pair}
     unknown = [name for name in pair if not own[name]]
     if unknown:
-        known = dict.fromkeys(c.source for c in features if c.kind not in derived)
+        known = dict.fromkeys(c.source for c in features if c.kind not in DERIVED_KINDS)
         raise PanelError(
             f"the interaction {pair[0]} x {pair[1]} needs the characteristic {', '.join(unknown)}, which the model "
             f"does not have (no such column, or one that does not vary); it has {', '.join(known) or 'none'}."
@@ -169,8 +171,13 @@ def _raw_features(features: tuple[Characteristic, ...], frame: pd.DataFrame) -> 
     """The same with NaN where a value is missing."""
     out = np.full((len(frame), len(features)), np.nan)
     column = {feature.name: j for j, feature in enumerate(features)}
+    by_name = {feature.name: feature for feature in features}
     for j, feature in enumerate(features):
-        if feature.kind == "product":  # of columns that stand before it
+        if feature.kind == "known":
+            raw = out[:, column[feature.parts[0]]].copy()
+            gaps = _gaps(by_name[feature.parts[0]], by_name, frame)
+            raw[gaps] = raw[gaps].mean() if gaps.any() else 0.0
+        elif feature.kind == "product":  # of columns that stand before it
             raw = np.prod([out[:, column[name]] for name in feature.parts], axis=0)
         else:
             raw = _raw_values(feature, frame)
@@ -229,19 +236,30 @@ def _without_repeats(features: list[Characteristic], frame: pd.DataFrame) -> tup
     return tuple(kept)
 
 
-def _where_imputed(features: tuple[Characteristic, ...], frame: pd.DataFrame) -> tuple[Characteristic, ...]:
-    """Each column times the indicator that its value is missing: imputed values have a coefficient of their own."""
-    indicators = {
-        frame[c.source].isna().to_numpy().tobytes(): c.name for c in features if c.kind == "missing"
-    }
-    made = []
-    for feature in features:
-        pattern = frame[feature.source].isna().to_numpy().tobytes()
-        if feature.kind != "missing" and pattern in indicators:
-            name = f"{feature.name} where imputed"
-            parts = (feature.name, indicators[pattern])
-            made.append(Characteristic(name, feature.source, "product", None, (), 0.0, 1.0, parts))
-    return tuple(made)
+def known_features(
+    features: tuple[Characteristic, ...], frame: pd.DataFrame, of: tuple[Characteristic, ...]
+) -> tuple[Characteristic, ...]:
+    """For each column of `of` (some of the features) with gaps, the one that slopes see in its place (kind 'known').
+
+    frame: characteristics with their gaps, or completed ones with the columns that say where they were.
+    """
+    by_name = {c.name: c for c in features}
+    return tuple(
+        Characteristic(f"{c.name} where known", c.source, "known", None, (), 0.0, 1.0, (c.name,))
+        for c in of
+        if c.kind != "missing" and _gaps(c, by_name, frame).any()
+    )
+
+
+def _gaps(feature: Characteristic, by_name: dict[str, Characteristic], frame: pd.DataFrame) -> np.ndarray:
+    """In whom a column is, or was before completion, unknown, (N,) bool."""
+    out = np.zeros(len(frame), dtype=bool)
+    for source in {by_name[name].source for name in feature.parts} or {feature.source}:
+        if f"{source} is missing" in frame:
+            out |= frame[f"{source} is missing"].to_numpy(dtype=float) > 0
+        elif source in frame:
+            out |= frame[source].isna().to_numpy()
+    return out
 
 
 def _skewness(values: np.ndarray) -> float:

@@ -13,6 +13,7 @@ _CHOICES = {
     "include_period_effects": ("full", "none"),
     "slope_correlations": ("lkj", "none"),
     "basis": ("concave", "linear"),
+    "imputed_moderators": ("average", "drawn"),
     "inference": ("auto", "nuts", "importance", "laplace"),
 }
 
@@ -28,10 +29,12 @@ class HBMMMConfig:
     seed: seed of sampler, imputation and consumer draws.
     imputations_count: completed data sets when characteristics are missing; one fit is done when none are.
     imputation_rounds: sweeps of the chained imputation.
-    missing_indicators: where at least min_level_consumers lack a characteristic, adds an "is missing" column and gives
-        imputed values coefficients of their own, for the intercept and every slope (pattern mixture). Imputation knows
-        what a consumer bought, not how it responds, so that an imputed age says little about a slope; with one
-        coefficient for known and imputed ages, groups of known age are pulled together.
+    missing_indicators: adds "is missing" columns to the characteristics (a pattern-mixture view of data that
+        are not missing at random; the imputation itself assumes missing at random).
+    imputed_moderators: what slopes see of an imputed characteristic. Imputation knows what a consumer bought, not how
+        it responds, so that an imputed age says little about a slope: taken as if it were known ("drawn"), groups of
+        known age are pulled together. "average": slopes see the mean of the imputed values in all whose value is
+        unknown; the intercept sees each value as imputed.
     interactions: pairs of characteristics whose products join the characteristics, for the intercept and every slope
         (characteristics.product_features); a name that the data lack is refused when the fit begins.
     interval_level: mass of every published interval.
@@ -65,6 +68,7 @@ class HBMMMConfig:
     imputations_count: int = 5
     imputation_rounds: int = 10
     missing_indicators: bool = False
+    imputed_moderators: Literal["average", "drawn"] = "average"
     interactions: tuple[tuple[str, str], ...] = ()
     interval_level: float = 0.95
     effect_draws: int = 1000

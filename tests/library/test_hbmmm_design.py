@@ -113,10 +113,10 @@ def test_characteristics_learn_levels_skewness_and_gaps():
             "same": 1.0,
         }
     )
-    frame.loc[:24, "spend"] = np.nan
+    frame.loc[:9, "spend"] = np.nan
     features = learn_characteristics(frame, HBMMMConfig(missing_indicators=True))
     assert [f.name for f in features] == [
-        "colour=blue", "colour=other", "spend", "spend is missing", "spend where imputed",
+        "colour=blue", "colour=other", "spend", "spend is missing", "spend where known",
     ]  # fmt: skip
     assert features[2].kind == "log1p"
     values = characteristic_features(
