@@ -181,7 +181,7 @@ def page(content: dict[str, Any], table: pd.DataFrame) -> str:
         "",
         f"{CONSUMERS:,} consumers, {PERIODS} months, one channel worth {MEAN_SLOPE:g} dollars an exposure on average, "
         f"ages of {MISSING_SHARE:.0%} unknown completely at random. Slope over panel rows by thirds of the known ages: "
-        "estimate as a share of the truth, +- Monte-Carlo error; in brackets coverage and mean width of 95 % intervals.",
+        "estimate as a share of the truth, +- Monte-Carlo error; in brackets 95 % intervals' coverage and mean width.",
         "",
     ]
     for kind, part in table.groupby("world", sort=False):
