@@ -52,7 +52,7 @@ def find_mode(
         precision, right = fixed_precision(problem, x, prior_sd)
         root = linalg.cholesky(precision, lower=True)
         x[n_variance:] = linalg.cho_solve((root, True), right)
-        centre, spread = x.copy(), np.full(n_variance, 0.1)
+        centre, spread = x.copy(), np.minimum(0.1, prior_sd[:n_variance])
         ftol = STEP_LEAST / max(1.0, abs(density(x)[0]))
 
         def to_parameters(u: np.ndarray, centre=centre, spread=spread, root=root) -> np.ndarray:

@@ -156,8 +156,9 @@ def test_interactions_are_products_of_columns(small_fit):
     fit = small_fit[2]
     assert strongest_pairs(fit, 3) == (("age", "plan"),) or strongest_pairs(fit, 3) == (("plan", "age"),)
     characteristics = with_interaction(fit, "age", "plan")
-    assert characteristics[:-1] == fit.design.characteristics
-    product = characteristic_features(characteristics, fit.completed[0])[:, -1]
+    assert characteristics[:-2] == fit.design.characteristics
+    assert [c.kind for c in characteristics[-2:]] == ["product", "known"]  # both have gaps
+    product = characteristic_features(characteristics, fit.completed[0])[:, -2]
     age, plan = fit.completed[0]["age"], fit.completed[0]["plan"]
     by_plan = [np.corrcoef(product[plan == one], age[plan == one])[0, 1] for one in ("basic", "plus")]
     assert np.abs(by_plan) == pytest.approx(1.0) and np.prod(by_plan) < 0
