@@ -86,6 +86,8 @@ study-carryover: setup ## carry-over chosen on simulated worlds: decays, criteri
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_carryover $(STUDY)
 study-outcomes: setup ## money, two parts or log1p on worlds with known truth: errors and coverage (STUDY="--worlds 4"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_outcomes $(STUDY)
+study-missing: setup ## slopes of age groups where two fifths of the ages are unknown, by what slopes see of imputed ages; resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_missing $(STUDY)
 study-plasmode: setup ## known effects in the home's real purchases recovered, swapped histories empty (INJECTIONS=30 SWAPS=60); resumes
 	@$(RUN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_plasmode \
 	  --injections $(INJECTIONS) --swaps $(SWAPS)

@@ -152,6 +152,7 @@ def hbmmm_config(settings: "Settings") -> "HBMMMConfig":
     return HBMMMConfig(
         seed=settings.seed,
         imputations_count=settings.imputations_count,
+        interactions=settings.interactions,
         interval_level=settings.interval_level,
         worker_processes=settings.fit_processes_count,
         outcome="log1p" if settings.outcome == "log1p" else "money",

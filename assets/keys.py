@@ -12,10 +12,23 @@ MARTS = "marts"
 PANELS = "panels"
 HBMMM = "hbmmm"
 ROBUSTNESS = "robustness"
+EVALUATION = "evaluation"
 EFFECTS = "effects"
 REGISTRY = "registry"
 REPORTING = "reporting"
-GROUPS = (RAW, STAGING, INTERMEDIATE, MARTS, PANELS, HBMMM, ROBUSTNESS, EFFECTS, REGISTRY, REPORTING)
+GROUPS = (
+    RAW,
+    STAGING,
+    INTERMEDIATE,
+    MARTS,
+    PANELS,
+    HBMMM,
+    ROBUSTNESS,
+    EVALUATION,
+    EFFECTS,
+    REGISTRY,
+    REPORTING,
+)
 
 #: Tables of the input contract, and the raw tables of the Complete Journey data.
 CONTRACT_TABLES = (
@@ -71,6 +84,8 @@ PLACEBO_REFITS = dg.AssetKey([ROBUSTNESS, "placebo_refits"])
 ROBUSTNESS_CHECKS = dg.AssetKey([ROBUSTNESS, "robustness_checks"])
 CARRYOVER_ESTIMATES = dg.AssetKey([ROBUSTNESS, "carryover_estimates"])
 
+MODEL_COMPARISON = dg.AssetKey([EVALUATION, "model_comparison"])
+
 WITHIN_CONSUMER_ESTIMATES = dg.AssetKey([EFFECTS, "within_consumer_estimates"])
 CAUSAL_ESTIMATES = dg.AssetKey([EFFECTS, "causal_estimates"])
 OVERLAP = dg.AssetKey([EFFECTS, "exposure_overlap"])
@@ -95,6 +110,7 @@ ARTEFACT_SOURCES = {
     "placebo_results": PLACEBO_RESULTS,
     "placebo_refits": PLACEBO_REFITS,
     "robustness_checks": ROBUSTNESS_CHECKS,
+    "model_comparison": MODEL_COMPARISON,
     "gate_checks": GATE_CHECKS,
     "champions": CHAMPIONS,
 }

@@ -100,13 +100,13 @@ class RobustnessRunConfig(dg.Config):
 def robustness_checks(context: dg.AssetExecutionContext, config: RobustnessRunConfig) -> dg.MaterializeResult:
     """Channel effects under other priors, consumers, periods, markets and columns, by refits; Figure 6 of the paper."""
     refresh = load_refresh()
-    given = _input(refresh, config)
+    given = robustness_input(refresh, config)
     if given is None:
-        return _not_evaluated(refresh, "robustness_checks")
+        return without_fit(refresh, "robustness_checks")
     from models.figures.robustness import robustness_heatmap
 
     table = checks_table(given)
-    _publish(given, "robustness_checks", table)
+    publish(given, "robustness_checks", table)
     shown = ["specification_kind", "specification", "channel_id", "estimand", "mean", "difference", "reason"]
     metadata: dict[str, Any] = {
         "dagster/row_count": len(table),
@@ -130,17 +130,17 @@ def robustness_checks(context: dg.AssetExecutionContext, config: RobustnessRunCo
 def placebo_refits(context: dg.AssetExecutionContext, config: RobustnessRunConfig) -> dg.MaterializeResult:
     """The model refitted on exchanged exposure histories, hundreds of times; Table 8 of the paper, with the size."""
     refresh = load_refresh()
-    given = _input(refresh, config)
+    given = robustness_input(refresh, config)
     if given is None:
-        return _not_evaluated(refresh, "placebo_refits")
+        return without_fit(refresh, "placebo_refits")
     table = placebo_table(given)
-    _publish(given, "placebo_refits", table)
+    publish(given, "placebo_refits", table)
     if table["replicates_count"].max() > 0:
         log_robustness(given, {"placebo_refits": table}, {})
     return dg.MaterializeResult(metadata={"dagster/row_count": len(table), "results": markdown(table)})
 
 
-def _input(refresh: Refresh, config: RobustnessRunConfig) -> RobustnessInput | None:
+def robustness_input(refresh: Refresh, config: RobustnessRunConfig) -> RobustnessInput | None:
     """The fit of this refresh and whether refits may be run; None without a fit of the outcome they know."""
     pointer = read_fit_pointer(refresh)
     if pointer["status"] != EVALUATED or pointer.get("outcome", "money") != "money":
@@ -148,7 +148,8 @@ def _input(refresh: Refresh, config: RobustnessRunConfig) -> RobustnessInput | N
     return RobustnessInput(refresh, pointer, config.refits or refresh.settings.robustness_refits)
 
 
-def _not_evaluated(refresh: Refresh, table: str) -> dg.MaterializeResult:
+def without_fit(refresh: Refresh, table: str) -> dg.MaterializeResult:
+    """No rows, and the reason why there is no fit."""
     from orchestration.resources.artefacts import write_artefact
 
     write_artefact(refresh.artefacts_dir, table, keys.FAMILY_HBMMM, refresh.as_of_date, None)
@@ -157,7 +158,7 @@ def _not_evaluated(refresh: Refresh, table: str) -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason})
 
 
-def _publish(given: RobustnessInput, name: str, table: "pd.DataFrame") -> None:
+def publish(given: RobustnessInput, name: str, table: "pd.DataFrame") -> None:
     """Write the artefact with the versions of model and data."""
     from orchestration.resources.artefacts import ARTEFACT_SCHEMAS, write_artefact
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HOW_TO_RUN = "run job run_robustness, or set MEDIAMIX_ROBUSTNESS_REFITS=true"
 #: Reason of panel rows that are put back when panels are padded to the end of the data.
 _NO_LATER_ACTIVITY = "no_later_activity"
-_SUITE_PACKAGES = ("checks", "effects", "evaluation")
+_SUITE_PACKAGES = ("baselines", "checks", "effects", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,28 @@ def _placebo_of_kind(
     )
 
 
+def comparison_table(given: RobustnessInput) -> "pd.DataFrame":
+    """Rows of model_comparison: kept, computed now, or one a kind of split and method that says how to get them."""
+    from models.evaluation.model_comparison import compare_models, not_evaluated
+
+    path = given.folder / "comparison.parquet"
+    if path.exists():
+        return read_parquet(path, "run it again")
+    if not given.refits:
+        return not_evaluated(HOW_TO_RUN)
+    progress = progress_writer(given.refresh.settings.home, "evaluation__model_comparison")
+    table = compare_models(given.fit(), given.refresh.read_panel(), progress=progress)
+    write_frame(path, table)
+    return table
+
+
 def log_robustness(
-    given: RobustnessInput, tables: "dict[str, pd.DataFrame]", figures: dict[str, bytes]
+    given: RobustnessInput,
+    tables: "dict[str, pd.DataFrame]",
+    figures: dict[str, bytes],
+    metrics: dict[str, float] | None = None,
 ) -> None:
-    """Put tables and pictures into the MLflow run of the fit."""
+    """Put tables, pictures and numbers into the MLflow run of the fit."""
     run_id = given.pointer.get("run_id")
     if run_id is None:
         return
@@ -154,3 +172,4 @@ def log_robustness(
     ) as mlflow:
         log_figures(mlflow, figures)
         log_tables(mlflow, tables, "robustness")
+        mlflow.log_metrics(metrics or {})

@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -18,21 +19,26 @@ HBMMM_OPTIONS = {"chains": 2, "tune": 80, "draws": 150, "imputations_count": 2, 
 
 
 def judge(kind: str, seed: int, methods: dict[str, dict]) -> dict[str, Any]:
-    """`score_levels` of one world, or the error that a method ended with; CPU seconds of this process."""
+    """`score_levels` of one world, the errors that methods ended with, by name; CPU seconds of this process.
+
+    A method that fails takes nobody with it; a world that cannot be drawn is lost to every method.
+    """
     from models.errors import ConvergenceError, PanelError
     from models.evaluation.recovery import score_levels
     from models.simulate.study_worlds import WORLD_KINDS
 
     begun = time.process_time()
+    levels: dict[str, pd.DataFrame] = {}
+    errors: dict[str, str] = {}
     try:
-        levels = score_levels(WORLD_KINDS[kind].config, seed, methods)
+        levels = score_levels(WORLD_KINDS[kind].config, seed, methods, errors)
     except (ConvergenceError, PanelError) as error:
-        return {"error": f"{type(error).__name__}: {error}", "seconds": time.process_time() - begun}
+        errors = dict.fromkeys(methods, f"{type(error).__name__}: {error}")
     tables = {
         name: {"columns": frame.columns.tolist(), "data": frame.to_numpy(dtype=object).tolist()}
         for name, frame in levels.items()
     }
-    return {"levels": tables, "seconds": time.process_time() - begun}
+    return {"levels": tables, "errors": errors, "seconds": time.process_time() - begun}
 
 
 def judge_worlds(
@@ -43,7 +49,8 @@ def judge_worlds(
     Returns
     -------
     tables : level -> rows of all worlds, with the kind in column `world`
-    runs : kind -> worlds asked for and finished, errors by seed, mean CPU seconds
+    runs : kind -> worlds asked for, finished (by every method), lost (how many by each method that lost one), errors
+        by world and method, mean CPU seconds
     """
     from models.simulate.study_worlds import WORLD_KINDS
 
@@ -56,13 +63,14 @@ def judge_worlds(
     runs = {}
     for kind, wanted in jobs.items():
         found = run_jobs(files[kind], wanted, judge, processes)
-        errors = {key: one["error"] for key, one in found.items() if "error" in one}
+        errors = {key: one["errors"] for key, one in found.items() if one["errors"]}
         for one in found.values():
-            for level, table in one.get("levels", {}).items():
+            for level, table in one["levels"].items():
                 parts.setdefault(level, []).append(pd.DataFrame(**table).assign(world=kind))
         runs[kind] = {
             "worlds": len(wanted),
             "finished": len(wanted) - len(errors),
+            "lost": dict(Counter(method for one in errors.values() for method in one)),
             "errors": errors,
             "cpu_seconds_mean": sum(one["seconds"] for one in found.values()) / len(found),
         }
@@ -72,6 +80,15 @@ def judge_worlds(
         if any(len(f) for f in frames)
     }
     return tables, runs
+
+
+def lost_text(run: dict[str, Any]) -> str:
+    """For people: which method lost how many worlds, and the first error of each; empty where none did."""
+    parts = []
+    for method, count in run["lost"].items():
+        world, error = next((k, one[method]) for k, one in run["errors"].items() if method in one)
+        parts.append(f"{method} lost {count} of {run['worlds']} worlds (first: {world}: {error})")
+    return "; ".join(parts)
 
 
 def sampler_summary(fitted: pd.DataFrame) -> dict[str, float]:

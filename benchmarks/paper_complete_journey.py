@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.paper_people import summary_rows
-from benchmarks.paper_world import diagnostics_of, fit_panel, plain, plain_predictors, records, table_8
+from benchmarks.paper_world import diagnostics_of, fit_panel, plain, records, table_8
 
 HELD_OUT_WEEKS = 6
 
@@ -105,21 +105,16 @@ def own_spread(fit: Any) -> list[dict[str, Any]]:
 
 def comparison(panel: Any, tell: Callable[[str], None]) -> dict[str, Any]:
     """Table 7 on the last weeks of a sample of households, in money."""
-    from benchmarks.paper_world import AlreadyFitted
-    from models.baselines.market_bayes import MarketBayes
     from models.evaluation.comparison import compare_predictors, wide_table
     from models.evaluation.hbmmm_predictor import FittedHBMMM
+    from models.evaluation.model_comparison import AlreadyFitted, rivals
     from models.evaluation.splits import rolling_origin_splits
 
     split = rolling_origin_splits(panel, horizon=HELD_OUT_WEEKS)[0]
     options = {"draws": 300, "imputations_count": 2, "effect_draws": 400}
     trained = fit_panel(split.train, options)
     tell("Complete Journey: held-out weeks")
-    predictors = {
-        "hbmmm": AlreadyFitted(FittedHBMMM(trained)),
-        "market_bayes": MarketBayes(),
-        **plain_predictors(),
-    }
+    predictors = {"hbmmm": AlreadyFitted(FittedHBMMM(trained)), **rivals()}
     scores = wide_table(compare_predictors([split], predictors))
     return {
         "split": split.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,17 +19,6 @@ CRITERIA = tuple(
     f"{level} {name}" for level in ("conditional", "marginal") for name in ("DIC", "WAIC", "LOO")
 )
 OVER_KNOWN_MOST = 0.01
-
-
-@dataclass(frozen=True)
-class AlreadyFitted:
-    """A fitted model as a predictor, so that it is not fitted again."""
-
-    model: Any
-
-    def fit(self, train: Any) -> Any:
-        """Whatever the training rows, the fitted model."""
-        return self.model
 
 
 def fit_panel(panel: Any, options: dict[str, Any]) -> Any:
@@ -154,6 +142,7 @@ def table_7(
     from models.evaluation.hbmmm_information import hbmmm_information
     from models.evaluation.hbmmm_predictor import FittedHBMMM
     from models.evaluation.market_bayes_information import market_bayes_information
+    from models.evaluation.model_comparison import AlreadyFitted, rivals
     from models.evaluation.paper_panel import paper_oracle, paper_population
 
     bayes = MarketBayes().fit(split.train)
@@ -161,8 +150,8 @@ def table_7(
         "oracle": paper_oracle(months),
         "known_population": paper_population(config, months),
         "hbmmm": AlreadyFitted(FittedHBMMM(trained)),
+        **rivals(),
         "market_bayes": AlreadyFitted(bayes),
-        **plain_predictors(),
     }
     tell("Table 7: predictions of held-out months")
     scores = wide_table(compare_predictors([split], predictors, oracle="oracle"))
@@ -181,22 +170,6 @@ def table_7(
         "hbmmm_over_known_population": over,
         "passes": over <= OVER_KNOWN_MOST,
         "sampler": diagnostics_of(trained),
-    }
-
-
-def plain_predictors() -> dict[str, Any]:
-    """The predictors that need no truth, by name; the reference of cuts is pooled_ols."""
-    from models.baselines.consumer_ols import ConsumerOLS
-    from models.baselines.ols import PooledOLS
-    from models.baselines.ridge import Ridge
-    from models.baselines.seasonal_naive import SeasonalNaive
-
-    return {
-        "pooled_ols": PooledOLS(),
-        "pooled_ols_characteristics": PooledOLS(with_characteristics=True),
-        "ridge": Ridge(),
-        "consumer_ols": ConsumerOLS(),
-        "seasonal_naive": SeasonalNaive(),
     }
 
 

@@ -13,6 +13,7 @@ from benchmarks.judged import (
     add_arguments,
     hbmmm_options,
     judge_worlds,
+    lost_text,
     make_command,
     sampler_summary,
     sampler_text,
@@ -42,7 +43,7 @@ def main() -> None:
     run = runs[KIND]
     judged = alarms[(alarms["method"] == PRIMARY) & (alarms["estimand"] == "slope")]
     judged = judged[judged["exposure_distribution"] == "panel_rows"].iloc[0]
-    complete = run["finished"] == judged["worlds"] == WORLD_KINDS[KIND].worlds_count
+    complete = judged["worlds"] == WORLD_KINDS[KIND].worlds_count
     holds = bool(judged["upper_limit"] <= FALSE_ALARM_BOUND)
     recovery = recovery_table(scores[scores["channel_id"] != NULL_CHANNEL])
     recovery = recovery[
@@ -114,7 +115,7 @@ def page(content: dict[str, Any], alarms: pd.DataFrame, recovery: pd.DataFrame) 
     lines += [
         "",
         f"HBMMM: `{json.dumps(content['hbmmm_options'])}`; {sampler_text(content['sampler'])}; "
-        f"{len(content['errors'])} worlds ended in an error.",
+        f"{lost_text(content) or 'no method lost a world'}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from benchmarks.judged import (
     add_arguments,
     hbmmm_options,
     judge_worlds,
+    lost_text,
     make_command,
     sampler_summary,
     sampler_text,
@@ -75,7 +77,11 @@ def main() -> None:
     scores = with_contribution_sums(tables["channel"], NULL_CHANNEL)
     table = relative_table(scores)
     markets, orders = market_errors(tables["market"]), segment_orders(tables["segment"])
-    found = {kind: verdicts(kind, table, markets, orders) for kind in JUDGED if kind in runs}
+    found = {
+        kind: verdicts(kind, table, markets, orders, runs[kind]["lost"].get(PRIMARY, 0))
+        for kind in JUDGED
+        if kind in runs
+    }
     fitted = tables["channel"][tables["channel"]["method"] == PRIMARY]
     content = {
         "command": make_command("study-worlds"),
@@ -102,15 +108,21 @@ def main() -> None:
     print(text)
 
 
-def verdicts(kind: str, table: pd.DataFrame, markets: pd.DataFrame, orders: pd.DataFrame) -> list[Any]:
-    """The bounds of a kind of world: few large worlds decide about segments and markets, not about means."""
+def verdicts(
+    kind: str, table: pd.DataFrame, markets: pd.DataFrame, orders: pd.DataFrame, worlds_lost: int
+) -> list[Any]:
+    """The bounds of a kind of world: few large worlds decide about segments and markets, not about means.
+
+    worlds_lost: those in which the judged method ended in an error; every verdict says so, as it leaves them out.
+    """
     from models.evaluation.acceptance import channel_verdicts, market_verdicts, order_verdict
     from models.simulate.study_worlds import NULL_CHANNEL
 
     which = {"world": kind, "method": PRIMARY}
     found = [] if kind == "confounded_large" else channel_verdicts(table, null_channel=NULL_CHANNEL, **which)
     found.append(order_verdict(orders, **which))
-    return found + market_verdicts(markets, null_channel=NULL_CHANNEL, rivals=RIVALS, **which)
+    found += market_verdicts(markets, null_channel=NULL_CHANNEL, rivals=RIVALS, **which)
+    return [replace(verdict, worlds_lost=worlds_lost) for verdict in found]
 
 
 # ------------------------------------------------------------------------------------ the page
@@ -164,20 +176,21 @@ def _kind_heading(kind: Any, run: dict[str, Any], content: dict[str, Any]) -> li
     if kind.name in content["sampler"]:
         lines += [f"HBMMM: {sampler_text(content['sampler'][kind.name])}.", ""]
     if run["errors"]:
-        lines += ["Ended in an error: " + "; ".join(f"{k}: {v}" for k, v in run["errors"].items()), ""]
+        lines += [f"Ended in an error: {lost_text(run)}.", ""]
     return lines
 
 
 def _verdict_lines(found: list[dict[str, Any]]) -> list[str]:
     outcome = {True: "passed", False: "**failed**", None: "not evaluated"}
-    lines = ["| bound on the HBMMM | of | found | asked | |", "|---|---|---|---|---|"]
+    lines = ["| bound on the HBMMM | of | found | asked | worlds lost | |", "|---|---|---|---|---|---|"]
     for one in found:
         is_rmse, error = one["criterion"].startswith("market"), one["monte_carlo_error"]
         value = f"{one['value']:.3g}" if is_rmse else f"{100 * one['value']:.1f}"
         value += f" +- {100 * error:.1f} %" if error == error else "" if is_rmse else " %"
         value = "-" if one["value"] != one["value"] else value
         lines.append(
-            f"| {one['criterion']} | {one['subject']} | {value} | {one['bound']} | {outcome[one['passed']]} |"
+            f"| {one['criterion']} | {one['subject']} | {value} | {one['bound']} | {one['worlds_lost']} "
+            f"| {outcome[one['passed']]} |"
         )
     return [*lines, ""]
 

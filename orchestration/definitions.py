@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.carryover import carryover_estimates
 from assets.causal import causal_estimates
+from assets.comparison import model_comparison
 from assets.effects import (
     consumer_effects_published,
     exposure_overlap,
@@ -28,6 +29,7 @@ PYTHON_ASSETS = [
     placebo_refits,
     robustness_checks,
     carryover_estimates,
+    model_comparison,
     within_consumer_estimates,
     causal_estimates,
     exposure_overlap,

@@ -10,7 +10,7 @@ _WAREHOUSE = dg.AssetSelection.groups(keys.STAGING, keys.INTERMEDIATE, keys.MART
     keys.DATA_QUALITY
 )
 _FITS = dg.AssetSelection.groups(keys.PANELS, keys.HBMMM)
-_ROBUSTNESS = dg.AssetSelection.groups(keys.ROBUSTNESS)
+_ROBUSTNESS = dg.AssetSelection.groups(keys.ROBUSTNESS, keys.EVALUATION)
 _PUBLICATION = dg.AssetSelection.groups(keys.EFFECTS, keys.REGISTRY, keys.REPORTING)
 
 # Steps are forked from a process that has the definitions loaded: a step starts in 0.1 s instead of 4 s.
@@ -29,7 +29,12 @@ _TAGS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
 _WITH_REFITS = {
     "ops": {
         key.to_python_identifier(): {"config": {"refits": True}}
-        for key in (keys.ROBUSTNESS_CHECKS, keys.PLACEBO_REFITS, keys.CARRYOVER_ESTIMATES)
+        for key in (
+            keys.ROBUSTNESS_CHECKS,
+            keys.PLACEBO_REFITS,
+            keys.CARRYOVER_ESTIMATES,
+            keys.MODEL_COMPARISON,
+        )
     }
 }
 
@@ -48,7 +53,7 @@ fit_models = _job("fit_models", _FITS, "Fit the models on the marts of the curre
 run_robustness = _job(
     "run_robustness",
     _ROBUSTNESS,
-    "Placebos, and the fit of the current refresh under other specifications, by refits.",
+    "Placebos, the fit of the current refresh under other specifications, and rival models on held-out data.",
     _WITH_REFITS,
 )
 publish_effects = _job(

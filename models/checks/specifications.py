@@ -215,6 +215,5 @@ def _padded(fit: HBMMMFit, panel: ConsumerPanel, padded: ConsumerPanel | None) -
 
 
 def _with_interaction(fit: HBMMMFit, same: RefitInput, first: str, second: str) -> RefitInput:
-    characteristics, completed = with_interaction(fit, first, second)
-    design = design_like(fit, same.statistics, fit.config, characteristics)
-    return replace(same, design=design, completed=completed)
+    characteristics = with_interaction(fit, first, second)
+    return replace(same, design=design_like(fit, same.statistics, fit.config, characteristics))

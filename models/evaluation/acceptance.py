@@ -30,6 +30,7 @@ class Verdict:
     """One bound: what was measured, its Monte-Carlo error (NaN where none), what was asked, whether it holds.
 
     passed: None where it was not evaluated: too few worlds, no estimate, nothing to decide.
+    worlds_lost: worlds in which the method ended in an error, which the value leaves out.
     """
 
     criterion: str
@@ -38,6 +39,7 @@ class Verdict:
     monte_carlo_error: float
     bound: str
     passed: bool | None
+    worlds_lost: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 import numpy as np
 import pandas as pd
 
+from models.errors import ConvergenceError, PanelError
 from models.evaluation.estimators import ESTIMATORS, Estimates
 from models.evaluation.oracle_effects import oracle_effects
 from models.evaluation.world_levels import market_scores, segment_pairs
@@ -26,27 +27,40 @@ ESTIMATE_COLUMNS = ["mean", "standard_deviation", "interval_lower", "interval_up
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def score_levels(config: ConsumerWorldConfig, seed: int, methods: dict[str, dict]) -> dict[str, pd.DataFrame]:
+def score_levels(
+    config: ConsumerWorldConfig, seed: int, methods: dict[str, dict], failures: dict[str, str] | None = None
+) -> dict[str, pd.DataFrame]:
     """Estimates and truth of one world, by level.
 
     methods: name of ESTIMATORS, or `oracle`, -> its keyword arguments (for hbmmm: fields of HBMMMConfig).
+    failures: where given, a method that ends in a ConvergenceError or PanelError is put there (name -> error) and has
+        no rows; the others keep theirs. Without it the error is raised.
 
     Returns
     -------
     channel : method, KEYS, ESTIMATE_COLUMNS, r_hat, ess, divergences_count, truth, seed, rows_count, gmv (net, of the
         panel's rows)
     market, segment : as `market_scores` and `segment_pairs` have them, and seed
+    Empty where every method failed.
     """
     world = simulate_consumers(config, np.random.default_rng(seed))
     panel = world.to_panel()
     truth = world.truth["channel"]
     truth = truth[truth["unit"].str.startswith("USD")].set_index(KEYS)["value"]
-    found = {
-        name: Estimates(oracle_effects(world, panel, **options))
-        if name == "oracle"
-        else ESTIMATORS[name](panel, options)
-        for name, options in methods.items()
-    }
+    found = {}
+    for name, options in methods.items():
+        try:
+            found[name] = (
+                Estimates(oracle_effects(world, panel, **options))
+                if name == "oracle"
+                else ESTIMATORS[name](panel, options)
+            )
+        except (ConvergenceError, PanelError) as error:
+            if failures is None:
+                raise
+            failures[name] = f"{type(error).__name__}: {error}"
+    if not found:
+        return {}
     parts = []
     for method, estimates in found.items():
         kept = estimates.channel[[*KEYS, *ESTIMATE_COLUMNS, "r_hat", "ess"]]

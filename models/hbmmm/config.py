@@ -14,6 +14,7 @@ _CHOICES = {
     "slope_correlations": ("lkj", "none"),
     "basis": ("concave", "linear"),
     "outcome": ("money", "log1p"),
+    "imputed_moderators": ("average", "drawn"),
     "inference": ("auto", "nuts", "importance", "laplace"),
 }
 
@@ -31,6 +32,12 @@ class HBMMMConfig:
     imputation_rounds: sweeps of the chained imputation.
     missing_indicators: adds "is missing" columns to the characteristics (a pattern-mixture view of data that
         are not missing at random; the imputation itself assumes missing at random).
+    imputed_moderators: what slopes see of an imputed characteristic. Imputation knows what a consumer bought, not how
+        it responds, so that an imputed age says little about a slope: taken as if it were known ("drawn"), groups of
+        known age are pulled together. "average": slopes see the mean of the imputed values in all whose value is
+        unknown; the intercept sees each value as imputed.
+    interactions: pairs of characteristics whose products join the characteristics, for the intercept and every slope
+        (characteristics.product_features); a name that the data lack is refused when the fit begins.
     interval_level: mass of every published interval.
     effect_draws: draws kept, over all chains and imputations, for effects and predictions.
     include_period_effects: "full" puts a dummy for every panel period into the row-level columns.
@@ -63,6 +70,8 @@ class HBMMMConfig:
     imputations_count: int = 5
     imputation_rounds: int = 10
     missing_indicators: bool = False
+    imputed_moderators: Literal["average", "drawn"] = "average"
+    interactions: tuple[tuple[str, str], ...] = ()
     interval_level: float = 0.95
     effect_draws: int = 1000
     include_period_effects: Literal["full", "none"] = "full"
@@ -108,6 +117,7 @@ class HBMMMConfig:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {list(allowed)}, got {getattr(self, name)!r}.")
+        object.__setattr__(self, "interactions", checked_pairs(self.interactions))
 
     def draws_each(self, data_sets_count: int) -> int:
         """Kept draws a chain for each of so many completed data sets."""
@@ -116,3 +126,24 @@ class HBMMMConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and for the experiment tracker."""
         return asdict(self)
+
+
+def checked_pairs(pairs: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs of names as tuples (JSON has lists). Raises ValueError for what is no pair, or stands there twice."""
+    found: list[tuple[str, str]] = []
+    for pair in pairs:
+        names = () if isinstance(pair, str) else tuple(pair)
+        if len(names) != 2 or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(
+                f"interactions holds {pair!r}; each interaction is a pair of characteristics, such as ['age', 'plan']."
+            )
+        first, second = names
+        if first == second:
+            raise ValueError(
+                f"interactions pairs {first!r} with itself; name two different characteristics, or add its square to "
+                "the data as a characteristic of its own."
+            )
+        if (first, second) in found or (second, first) in found:
+            raise ValueError(f"interactions names {first!r} and {second!r} twice; leave one out.")
+        found.append((first, second))
+    return tuple(found)

@@ -175,11 +175,14 @@ def build_design(
     covariates = tuple(i for i, c in enumerate(rows) if c.kind == "covariate")
     means = _mean_features(rows, moments)
     features = [c.name for c in characteristics] + [m.name for m in means]
-    moderators = [(0, f) for f in range(len(features))]
+    replaced = {c.parts[0] for c in characteristics if c.kind == "known"}
+    only_slopes = {f for f, c in enumerate(characteristics) if c.kind == "known"}
+    for_slopes = [f for f, c in enumerate(characteristics) if c.name not in replaced]
+    moderators = [(0, f) for f in range(len(features)) if f not in only_slopes]
     for i, column in enumerate(rows):
         if column.kind != "exposure":
             continue
-        moderators += [(i, f) for f in range(len(characteristics))]
+        moderators += [(i, f) for f in for_slopes]
         own = f"mean(exposure[{column.channel_id}])"
         if own in features:
             moderators.append((i, features.index(own)))

@@ -89,8 +89,8 @@ class HBMMMFit:
 
     @property
     def e_bfmi(self) -> float:
-        """Least E-BFMI of all chains; nan but for NUTS."""
-        return float(self.sampler["e_bfmi"].min(skipna=False))
+        """Least E-BFMI of all chains; nan but for NUTS, and in fits saved before it was recorded: not evaluated."""
+        return float(self.sampler["e_bfmi"].min(skipna=False)) if "e_bfmi" in self.sampler else np.nan
 
     @property
     def divergences_count(self) -> int:

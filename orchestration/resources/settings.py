@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import glob
+import json
 import os
 import re
 import tomllib
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     seed: int = Field(default=20261121, ge=0)
     outcome: Outcome = "money"
     imputations_count: int = Field(default=5, ge=2)
+    interactions: tuple[tuple[str, str], ...] = ()
     interval_level: float = Field(default=0.95, gt=0, lt=1)
     chains_count: int | None = Field(default=None, ge=1)
     tune_count: int | None = Field(default=None, ge=1)
@@ -152,6 +154,23 @@ class Settings(BaseSettings):
                 f"currency_code '{code}' is not an ISO 4217 code; use three capitals such as 'EUR'."
             )
         return code
+
+    @field_validator("interactions", mode="before")
+    @classmethod
+    def _check_interactions(cls, pairs: Any) -> Any:
+        from models.hbmmm.config import checked_pairs
+
+        if isinstance(pairs, str):
+            try:
+                pairs = json.loads(pairs)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"interactions is {pairs!r}, which is not JSON ({error}); give a list of pairs of characteristics, "
+                    'such as [["age", "plan"]].'
+                ) from error
+        if not isinstance(pairs, list | tuple):
+            raise ValueError(f"interactions is {pairs!r}; give a list of pairs, such as [['age', 'plan']].")
+        return checked_pairs(pairs)
 
     @property
     def source_name(self) -> str:

@@ -13,6 +13,7 @@ from models.checks.robustness import COLUMNS, compare, robustness_checks, weight
 from models.checks.specifications import alternative_priors, specifications
 from models.errors import PanelError
 from models.figures.robustness import robustness_heatmap
+from models.hbmmm.characteristics import characteristic_features
 from models.hbmmm.refit_effects import refit_channel_effects
 
 BASE = ("baseline", "posterior")
@@ -54,7 +55,8 @@ def test_numbers_or_a_reason_never_neither_and_never_both(table):
     reasons = table[table["reason"].notna()].set_index("specification")["reason"].to_dict()
     assert reasons["padded panels"] == "not evaluated: no padded panel was given"
     assert reasons["age x shoe size"] == (
-        "not evaluated: the model has no characteristic shoe size; it has age, plan."
+        "not evaluated: the interaction age x shoe size needs the characteristic shoe size, which the model does not "
+        "have (no such column, or one that does not vary); it has age, plan."
     )
 
 
@@ -150,16 +152,17 @@ def test_weighted_numbers_by_hand():
     assert found["interval_lower"] == pytest.approx(0.5) and found["interval_upper"] == pytest.approx(2.5)
 
 
-def test_interactions_are_products_of_what_each_makes_of_the_level(small_fit):
+def test_interactions_are_products_of_columns(small_fit):
     fit = small_fit[2]
     assert strongest_pairs(fit, 3) == (("age", "plan"),) or strongest_pairs(fit, 3) == (("plan", "age"),)
-    characteristics, completed = with_interaction(fit, "age", "plan")
-    assert [c.name for c in characteristics[-1:]] == ["age x plan"]
-    product = completed[0]["age x plan"]
-    by_plan = {plan: np.corrcoef(product[rows], completed[0]["age"][rows])[0, 1] for plan, rows in
-               completed[0].groupby("plan").groups.items()}  # fmt: skip
-    assert all(abs(r) > 0.999 for r in by_plan.values()) and np.prod(list(by_plan.values())) < 0
-    with pytest.raises(PanelError, match="has no characteristic income"):
+    characteristics = with_interaction(fit, "age", "plan")
+    assert characteristics[:-2] == fit.design.characteristics
+    assert [c.kind for c in characteristics[-2:]] == ["product", "known"]  # both have gaps
+    product = characteristic_features(characteristics, fit.completed[0])[:, -2]
+    age, plan = fit.completed[0]["age"], fit.completed[0]["plan"]
+    by_plan = [np.corrcoef(product[plan == one], age[plan == one])[0, 1] for one in ("basic", "plus")]
+    assert np.abs(by_plan) == pytest.approx(1.0) and np.prod(by_plan) < 0
+    with pytest.raises(PanelError, match="needs the characteristic income"):
         with_interaction(fit, "age", "income")
 
 

@@ -115,7 +115,9 @@ def test_characteristics_learn_levels_skewness_and_gaps():
     )
     frame.loc[:9, "spend"] = np.nan
     features = learn_characteristics(frame, HBMMMConfig(missing_indicators=True))
-    assert [f.name for f in features] == ["colour=blue", "colour=other", "spend", "spend is missing"]
+    assert [f.name for f in features] == [
+        "colour=blue", "colour=other", "spend", "spend is missing", "spend where known",
+    ]  # fmt: skip
     assert features[2].kind == "log1p"
     values = characteristic_features(
         features, pd.DataFrame({"colour": ["mauve", None], "spend": [np.nan, 20.0]})

@@ -1,12 +1,14 @@
 """The fit as a whole: against a naive row-level PyMC model, repeatable, saved and loaded, told how far it is."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from models.errors import NotFittedError
+from models.checks.convergence import check_convergence
+from models.errors import ConvergenceError, NotFittedError
 from models.hbmmm.backend import load_pymc
 from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
 from models.hbmmm.config import HBMMMConfig
@@ -175,3 +177,35 @@ def test_an_incomplete_folder_is_refused(small_fit, tmp_path):
     (tmp_path / "arrays.nc").unlink()
     with pytest.raises(NotFittedError, match=r"arrays\.nc.*missing"):
         HBMMMFit.load(tmp_path)
+
+
+def test_a_fit_saved_before_energies_were_recorded_has_no_e_bfmi_and_passes_nothing(small_fit):
+    fit = small_fit[2]
+    assert fit.e_bfmi > 0.3
+    old = replace(fit, sampler=fit.sampler.drop(columns="e_bfmi"))
+    assert np.isnan(old.e_bfmi)
+    table = old.diagnostics.set_index("parameter")
+    ess = table["ess_bulk"] + 1e4
+    verdict = check_convergence(table["r_hat"] * 0 + 1, ess, old.divergences_count, old.e_bfmi)
+    assert verdict.passed is None
+
+
+def test_a_search_that_was_cut_short_is_no_mode(small_fit, monkeypatch):
+    """Negative control of the check at the end: the same data, two steps a search."""
+    from models.hbmmm import laplace
+    from models.hbmmm.problem import log_posterior
+
+    panel, _, fit, _ = small_fit
+    problem = build_problem(SufficientStatistics.from_panel(panel), fit.design, fit.completed[0])
+    density = lambda x: log_posterior(problem, x, fit.prior_sd, 2.0)  # noqa: E731
+    found = laplace.find_mode(problem, fit.prior_sd, density)
+    again = laplace.find_mode(problem, fit.prior_sd, density, found.mode)
+    assert np.abs(again.mode - found.mode).max() < 0.05 * np.sqrt(np.diag(found.covariance)).max()
+    minimize = laplace.optimize.minimize
+
+    def short(*arguments, options, **given):
+        return minimize(*arguments, options=options | {"maxiter": 2}, **given)
+
+    monkeypatch.setattr(laplace.optimize, "minimize", short)
+    with pytest.raises(ConvergenceError, match=r"one more step promises .* most of all along .*\. Look for"):
+        laplace.find_mode(problem, fit.prior_sd, density)

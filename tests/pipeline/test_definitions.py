@@ -98,6 +98,7 @@ LINEAGE = {
     "consumer_channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "placebo_results": (CONSUMER_TABLES, {keys.CONSUMER_PANEL, keys.PLACEBO_RESULTS, keys.PLACEBO_REFITS}),
     "robustness_checks": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.ROBUSTNESS_CHECKS}),
+    "model_comparison": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.MODEL_COMPARISON}),
     "data_quality": (keys.CONTRACT_TABLES, {keys.LANDING_MANIFEST}),
 }
 

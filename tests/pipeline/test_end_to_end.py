@@ -234,7 +234,10 @@ def test_roas_is_refused_without_spend(first):
     assert all("no spend in marketing_activities" in reason for *_, reason in found)
 
 
-@pytest.mark.parametrize("name", [*EFFECT_TABLES, "placebo_results", "robustness_checks", "data_quality"])
+PUBLISHED = [*EFFECT_TABLES, "placebo_results", "robustness_checks", "model_comparison", "data_quality"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_table_has_rows(first, name):
     assert first.table(name, "count(*)")[0][0] > 0
 
@@ -246,6 +249,11 @@ def test_refits_that_nobody_ran_are_rows_that_say_how_to_run_them(first):
     )
     assert {(s, m, r) for s, _, m, r in checks} == {("baseline", None, f"not evaluated: {how}")}
     assert {channel for _, channel, _, _ in checks} == set(EXPOSED)
+    compared = first.table("model_comparison", "distinct split_kind, split, value, reason", "order by all")
+    assert compared == [
+        (kind, "all", None, f"not evaluated: {how}")
+        for kind in ("by_consumer", "fitted_rows", "rolling_origin")
+    ]
     placebos = first.table(
         "placebo_results",
         "placebo_kind, replicates_count, passed, reason",
@@ -258,8 +266,9 @@ def test_refits_that_nobody_ran_are_rows_that_say_how_to_run_them(first):
 
 
 def test_refits_are_kept_beside_the_fit_and_taken_up_again(first):
+    from assets.comparison import comparison_metrics
     from assets.hbmmm import read_fit_pointer
-    from assets.robustness_fits import RobustnessInput, checks_table, placebo_table
+    from assets.robustness_fits import RobustnessInput, checks_table, comparison_table, placebo_table
     from assets.status import load_refresh, read_parquet
     from orchestration.resources.settings import Settings
 
@@ -284,6 +293,11 @@ def test_refits_are_kept_beside_the_fit_and_taken_up_again(first):
         assert f"without market {ODD_MARKET}" in set(checks["specification"])
         assert (checks["mean"].notna() == checks["reason"].isna()).all()
         assert checks.loc[checks["specification"] == "padded panels", "mean"].notna().all()
+        compared = comparison_table(given(3, True))
+        assert compared.loc[compared["method"] == "hbmmm", "value"].notna().any()
+        assert "comparison/rolling_origin/hbmmm/rmse" in comparison_metrics(compared)
+        kept = comparison_table(given(3, False))
+        assert kept["value"].tolist() == pytest.approx(compared["value"].tolist(), nan_ok=True)
         again = checks_table(given(3, False))
         assert again["mean"].tolist() == pytest.approx(checks["mean"].tolist(), nan_ok=True)
     finally:
@@ -413,7 +427,7 @@ def test_market_only_data_still_has_its_marts_and_its_quality(market_only):
         f"select count(*), sum(gmv_net_amount) > 0 from '{market_only.home}/marts/market_periods/*/*.parquet'"
     ).fetchall()
     assert rows == [(90, True)]
-    for name in (*EFFECT_TABLES, "placebo_results", "robustness_checks"):
+    for name in (*EFFECT_TABLES, "placebo_results", "robustness_checks", "model_comparison"):
         assert market_only.table(name, "count(*)") == [(0,)]
     assert market_only.table("data_quality", "table_name, reason_code, rows_count", "order by all") == [
         ("market_outcomes", "accepted", 90),

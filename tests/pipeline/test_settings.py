@@ -161,3 +161,29 @@ def test_loaded_settings_know_the_period_once_files_were_landed(canonical_folder
     land(load_settings(environment))
     assert load_settings(environment).period == "week"
     assert isinstance(load_settings(environment).source_folder, Path)
+
+
+def test_interactions_are_pairs_from_the_environment_or_a_file(tmp_path):
+    (tmp_path / "mediamix.toml").write_text('interactions = [["age", "plan"]]\n')
+    environment = {"MEDIAMIX_HOME": str(tmp_path)}
+    assert load_settings(environment).interactions == (("age", "plan"),)
+    chosen = load_settings(environment | {"MEDIAMIX_INTERACTIONS": '[["income", "age, declared"]]'})
+    assert chosen.interactions == (("income", "age, declared"),)
+    from assets.hbmmm import hbmmm_config
+
+    assert hbmmm_config(chosen).interactions == chosen.interactions
+    assert Settings().interactions == ()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("age x plan", "is not JSON"),
+        ('{"age": "plan"}', "give a list of pairs"),
+        ('[["age"]]', "each interaction is a pair"),
+        ('[["age", "plan"], ["plan", "age"]]', "twice"),
+    ],
+)
+def test_interactions_that_are_no_pairs_are_refused(text, message, tmp_path):
+    with pytest.raises(ValidationError, match=message):
+        load_settings({"MEDIAMIX_HOME": str(tmp_path), "MEDIAMIX_INTERACTIONS": text})

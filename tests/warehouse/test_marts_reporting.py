@@ -74,8 +74,12 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     write(
         home, "robustness_checks", [check, check | {"specification": "basis", "reason": "not evaluated: x"}]
     )
+    score = {"split_kind": "rolling_origin", "split": "2024-05", "method": "ridge", "model_name": "hbmmm"}
+    score |= {"metric": "rmse", "value": 2.5, "unit": "EUR", "data_version": "d"}
+    unknown = score | {"method": "hbmmm", "value": None, "reason": "not evaluated: x"}
+    write(home, "model_comparison", [score, unknown])
     publish(home)
-    for table in (*EFFECT_TABLES, "placebo_results", "robustness_checks"):
+    for table in (*EFFECT_TABLES, "placebo_results", "robustness_checks", "model_comparison"):
         schema = pq.read_schema(home.settings.artefacts_dir / "reporting" / f"{table}.parquet")
         assert schema.names == list(ARTEFACT_SCHEMAS[table])
     assert [row["method"] for row in published(home, "channel_effects")] == ["posterior", "within"]
@@ -92,6 +96,11 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
         ("basis", True),
         ("row_sd halved", True),
     ]
+    compared = published(home, "model_comparison")
+    assert [(row["method"], row["value"], row["reason"]) for row in compared] == [
+        ("hbmmm", None, "not evaluated: x"),
+        ("ridge", 2.5, None),
+    ]
 
 
 def test_effects_that_cannot_be_right_fail_the_build(home: Any) -> None:
@@ -103,8 +112,15 @@ def test_effects_that_cannot_be_right_fail_the_build(home: Any) -> None:
     ]
     write(home, "channel_effects", spoilt)
     write(home, "market_channel_effects", [EFFECT | {"market_id": "m1", "unit": None}])
+    score = {"split_kind": "by_consumer", "split": "1", "method": "ridge", "metric": "mae", "model_name": "m"}
+    write(home, "model_comparison", [score | {"data_version": "d", "value": None, "reason": None}])
     output = publish(home, check=False)
     assert output.returncode == 1
-    for failed in ("interval_holds_mean", "accepted_values_channel_effects_estimand", "unique_key_columns"):
+    for failed in (
+        "value_or_reason",
+        "interval_holds_mean",
+        "accepted_values_channel_effects_estimand",
+        "unique_key_columns",
+    ):
         assert any(f"FAIL 1 {failed}" in line for line in output.stdout.splitlines()), output.stdout[-3000:]
     assert "NOT NULL constraint failed: market_channel_effects" in output.stdout
