@@ -18,7 +18,8 @@ from scipy import linalg, optimize, special
 from threadpoolctl import threadpool_limits
 
 from models.errors import ConvergenceError
-from models.hbmmm.collapsed import CollapsedPosterior, CollapsedProblem, build_collapsed
+from models.hbmmm.collapsed import CollapsedPosterior
+from models.hbmmm.collapsed_problem import CollapsedProblem, build_collapsed
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design
 from models.hbmmm.psis import SmoothedWeights, smooth_weights
