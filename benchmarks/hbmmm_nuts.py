@@ -22,7 +22,7 @@ from benchmarks.hbmmm_world import bench_config, bench_world, read_statistics, w
 from benchmarks.machine import peak_memory_gib
 
 SIZES = (5_000, 50_000, 500_000)
-CHAINS, DRAWS = 4, 600
+CHAINS, DRAWS = 4, 700
 
 
 def main() -> None:

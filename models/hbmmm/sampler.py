@@ -91,8 +91,8 @@ class Nuts:
         """config.draws draws of a chain from each start (chain, d), after BURN_IN."""
         trace = self._trace(laplace, step_size, starts, BURN_IN, self.config.draws, rng)
         return Chains(
-            draws=np.stack(trace.get_values("parameters", combine=False)),
-            energy=np.stack(trace.get_sampler_stats("energy", combine=False)),
+            draws=np.stack(trace.get_values("parameters", combine=False, squeeze=False)),
+            energy=np.stack(trace.get_sampler_stats("energy", combine=False, squeeze=False)),
             divergences_count=int(trace.get_sampler_stats("diverging").sum()),
             evaluations_count=int(trace.get_sampler_stats("tree_size").sum()),
         )
