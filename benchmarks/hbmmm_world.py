@@ -63,8 +63,11 @@ def write_world(world: Any, folder: Path) -> tuple[np.ndarray, int]:
     return np.concatenate(slopes), rows_count
 
 
-def read_statistics(folder: Path) -> tuple[Any, Any, pd.DataFrame]:
-    """One pass of SQL over the raw rows: Gram matrices and exposure sums by consumer; and the characteristics."""
+def read_statistics(folder: Path, between: tuple[str, str] | None = None) -> tuple[Any, Any, pd.DataFrame]:
+    """One pass of SQL over the raw rows: Gram matrices and exposure sums by consumer; and the characteristics.
+
+    between: first and last consumer_id wanted; files of others are skipped by their statistics.
+    """
     import duckdb
 
     from models.hbmmm.exposure_weights import ExposureSums
@@ -81,14 +84,17 @@ def read_statistics(folder: Path) -> tuple[Any, Any, pd.DataFrame]:
     first, second = np.triu_indices(len(names))
     products = [f"sum({names[a]} * {names[b]})::double" for a, b in zip(first, second, strict=True)]
     exposed = [f"count_if({c} > 0)::double" for c in cm.CHANNEL_IDS]
+    wanted = "where consumer_id between ? and ? " if between else ""
+    limits = list(between or ())
     with duckdb.connect(config={"threads": CORES, "memory_limit": "2GB"}) as connection:
         found = connection.sql(
             f"select consumer_id, any_value(market_id) as market_id, {', '.join(products + exposed)} "
-            "from read_parquet(?) group by consumer_id order by consumer_id",
-            params=[str(folder / "rows" / "*.parquet")],
+            f"from read_parquet(?) {wanted}group by consumer_id order by consumer_id",
+            params=[str(folder / "rows" / "*.parquet"), *limits],
         ).to_arrow_table()
         people = connection.execute(
-            "select * from read_parquet(?) order by consumer_id", [str(folder / "consumers.parquet")]
+            f"select * from read_parquet(?) {wanted}order by consumer_id",
+            [str(folder / "consumers.parquet"), *limits],
         ).df()
     ids = found.column(0).to_numpy()
     markets = found.column(1).combine_chunks().dictionary_encode()
