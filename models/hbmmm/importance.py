@@ -158,6 +158,10 @@ class _Particles:
             out[i] = value
         return out
 
+    def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log density of one point (d,), and its gradient, on one thread."""
+        return self.workers[0].value_and_gradient(point)
+
     def evaluate(self, points: np.ndarray, stage: int) -> Iterator[tuple[int, float, np.ndarray]]:
         """(index, log density, draw of the fixed coefficients) of each point, in any order; seeded by index."""
         return self._all(points, lambda i: np.random.default_rng([self.seed, stage, i]))
@@ -277,8 +281,9 @@ def _approximate(
                 f"a sample of {len(chosen)} of {n} consumers has the noise strata {list(part.strata)}, all have "
                 f"{list(problem.strata)}: importance sampling needs each in numbers. Fit with inference='nuts'."
             )
-        density = _Particles(part, prior_sd, config, 0).density
-        x, spread = _climb(density, part, x)
+        particles = _Particles(part, prior_sd, config, 0)
+        density = particles.density
+        x, spread = _climb(particles, part, x)
         if size >= n:
             break
     shrink = np.ones(len(x))
@@ -298,8 +303,10 @@ def _start(problem: CollapsedProblem, prior_sd: np.ndarray) -> np.ndarray:
     return x
 
 
-def _climb(density: Density, problem: CollapsedProblem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """L-BFGS from x with the standard deviations on log scale, differences for gradients; (mode, rough sds)."""
+def _climb(
+    particles: _Particles, problem: CollapsedProblem, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """L-BFGS from x with the standard deviations on log scale; (mode, rough sds)."""
     positive = scale_positions(problem)
     scale = np.full(len(x), 0.3)
     s = len(problem.strata)
@@ -320,13 +327,13 @@ def _climb(density: Density, problem: CollapsedProblem, x: np.ndarray) -> tuple[
     def log_scale_density(u: np.ndarray) -> np.ndarray:
         """With the Jacobian of the logarithms: without it the density is flat towards a standard deviation of zero."""
         points = to_parameters(u)
-        return density(points) + np.log(points[:, positive]).sum(axis=1)
+        return particles.density(points) + np.log(points[:, positive]).sum(axis=1)
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
-        step = 0.05 * np.eye(len(u))
-        values = log_scale_density(np.concatenate([u[None], u + step, u - step]))
-        d = len(u)
-        return -values[0], -(values[1 : d + 1] - values[d + 1 :]) / 0.1
+        point = to_parameters(u)
+        value, gradient = particles.value_and_gradient(point)
+        gradient[positive] = gradient[positive] * point[positive] + 1.0
+        return -value - np.log(point[positive]).sum(), -gradient * scale
 
     found = optimize.minimize(
         objective,
