@@ -89,7 +89,9 @@ def _naive(folder: Path, ours: Any, seed: int) -> dict[str, Any]:
         log_noise = pm.Normal("log_noise", 0, prior.prior_log_noise_sd)
         scale = [prior.prior_consumer_intercept_scale] + [prior.prior_consumer_slope_scale] * (k - 1)
         consumer_sd = pm.HalfNormal("consumer_sd", np.array(scale))
-        market_sd = pm.HalfNormal("market_sd", prior.prior_market_scale, shape=len(design.market_columns))
+        scale = [prior.prior_market_intercept_scale]
+        scale += [prior.prior_market_slope_scale] * (len(design.market_columns) - 1)
+        market_sd = pm.HalfNormal("market_sd", np.array(scale))
         fixed_sd = ours.prior_sd[-len(design.fixed_names) :]
         fixed = pm.Normal("fixed", 0, fixed_sd)
         own = pm.Normal("own", 0, 1, shape=(n, k)) * consumer_sd

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from models.errors import PanelError
+from models.transforms.concave import exposure_bends
 
 PERIODS = ("day", "week", "month")
 SPEND_STRATUM_NAME = "pre_period_spend_stratum"
@@ -95,6 +96,11 @@ class ConsumerPanel:
     def rows_count(self) -> int:
         """Number of consumer-periods in the panel."""
         return len(self.gmv)
+
+    @property
+    def exposure_bends(self) -> np.ndarray:
+        """Bend of each channel's concave column, (C,): of the events, so that a placebo's exposures keep it."""
+        return exposure_bends(self.exposure_events[:, 2], self.exposure_event_counts, len(self.channel_ids))
 
     @property
     def calendar_index(self) -> np.ndarray:

@@ -55,7 +55,7 @@ def lead_placebo(
     """
     leads, observed = panel.lead_exposures(periods_count)
     part = panel.rows_subset(observed)
-    now, names = concave_columns(part["exposures"], panel.channel_ids)
+    now, names = concave_columns(part["exposures"], panel.channel_ids, panel.exposure_bends)
     lead_names = [f"lead {channel}" for channel in panel.channel_ids]
     columns = np.column_stack([now, part["covariates"], leads[observed]])
     names = (*names, *panel.covariate_names, *lead_names)

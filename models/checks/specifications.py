@@ -30,7 +30,7 @@ PRIORS = (
     "slope_moderator_sd",
     "consumer_intercept_scale",
     "consumer_slope_scale",
-    "market_scale",
+    "market_slope_scale",
     "log_noise_sd",
 )
 CORRELATION_PRIOR = "slope_correlation"
@@ -97,7 +97,7 @@ def _priors(fit: HBMMMFit, same: RefitInput) -> Iterator[Specification]:
     for name, config in alternative_priors(fit.config).items():
         lkj = name.startswith(CORRELATION_PRIOR) and not fit.design.has_correlated_slopes
         reason = "the model has no correlation of slopes" if lkj else None
-        market = name.startswith("market_scale") and not fit.design.has_market_level
+        market = name.startswith("market_slope_scale") and not fit.design.has_market_level
         reason = "the model has no market level" if market else reason
         yield Specification(
             "prior", name, lambda config=config, reason=reason: _unless(reason, same, config=config)

@@ -1,6 +1,6 @@
 """Random consumer intercepts without consumer means: what a hierarchy alone makes of targeted exposure.
 
-    y_it = a + W_i d + market_j + period_t + sum_c [ b_c x_ict + k_c log1p(x_ict) ] + q' Z_jt + u_i + e_it
+    y_it = a + W_i d + market_j + period_t + sum_c [ b_c x_ict + k_c log1p(x_ict / bend_c) ] + q' Z_jt + u_i + e_it
     u_i ~ N(0, r s^2),  e_it ~ N(0, s^2)
 
 by generalised least squares at the maximum-likelihood ratio r. It takes u_i to be unrelated to exposure (Mundlak
@@ -86,7 +86,7 @@ def random_effects(panel: ConsumerPanel, *, interval_level: float = 0.95) -> pd.
 
     A channel whose exposure never varies has rows with NaN and a reason.
     """
-    exposures, names = concave_columns(panel.exposures, panel.channel_ids)
+    exposures, names = concave_columns(panel.exposures, panel.channel_ids, panel.exposure_bends)
     characteristics, _ = characteristics_matrix(panel)
     blocks = [exposures, np.ones((panel.rows_count, 1)), panel.covariates]
     blocks += [
@@ -100,6 +100,7 @@ def random_effects(panel: ConsumerPanel, *, interval_level: float = 0.95) -> pd.
     return effects_of_coefficients(
         panel.exposures,
         panel.channel_ids,
+        panel.exposure_bends,
         panel.currency_code,
         fit.coefficients[:size],
         fit.covariance[:size, :size],

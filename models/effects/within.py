@@ -1,6 +1,6 @@
 """Within-consumer regression: what changes in a consumer's purchases when that consumer's exposure changes.
 
-    y_it = a_i + d_t + sum_c [ b_c x_ict + k_c log1p(x_ict) ] + q' Z_jt + e_it
+    y_it = a_i + d_t + sum_c [ b_c x_ict + k_c log1p(x_ict / bend_c) ] + q' Z_jt + e_it
 
 a_i absorbs everything constant about a consumer (latent purchase propensity included), d_t everything common
 to a period (or to a market and period). Standard errors are clustered by consumer: purchases are skewed and
@@ -25,6 +25,7 @@ from scipy.linalg import qr, solve_triangular
 
 from models.effect_rows import effect_row, normal_numbers
 from models.panel import ConsumerPanel
+from models.transforms.concave import concave
 
 DEMEANING_TOLERANCE = 1e-9  # largest change of a group mean, as a share of the column's own scale
 DEMEANING_ROUNDS = 2_000
@@ -152,10 +153,12 @@ def fit_within(
     )
 
 
-def concave_columns(exposures: np.ndarray, channel_ids: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """x and log1p(x): (R, 2C) and names."""
+def concave_columns(
+    exposures: np.ndarray, channel_ids: np.ndarray, bends: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """x and log1p(x / bend): (R, 2C) and names; bends (C,)."""
     names = [f"x {c}" for c in channel_ids] + [f"log1p {c}" for c in channel_ids]
-    return np.column_stack([exposures, np.log1p(exposures)]), names
+    return np.column_stack([exposures, concave(exposures, bends)]), names
 
 
 def period_groups(panel: ConsumerPanel, period_effects: str) -> np.ndarray:
@@ -183,7 +186,7 @@ def within_effects(
     """
     keep = np.ones(panel.rows_count, dtype=bool) if keep is None else keep
     part = panel.rows_subset(keep)
-    columns, names = concave_columns(part["exposures"], panel.channel_ids)
+    columns, names = concave_columns(part["exposures"], panel.channel_ids, panel.exposure_bends)
     columns = np.column_stack([columns, part["covariates"]])
     names = (*names, *panel.covariate_names)
     groups = period_groups(panel, period_effects)[keep]
@@ -192,6 +195,7 @@ def within_effects(
     return effects_of_coefficients(
         part["exposures"],
         panel.channel_ids,
+        panel.exposure_bends,
         panel.currency_code,
         fit.coefficients[:size],
         fit.covariance[:size, :size],
@@ -205,6 +209,7 @@ def within_effects(
 def effects_of_coefficients(
     exposures: np.ndarray,
     channel_ids: np.ndarray,
+    bends: np.ndarray,
     money: str,
     coefficients: np.ndarray,
     covariance: np.ndarray,
@@ -221,7 +226,7 @@ def effects_of_coefficients(
     """
     rows = []
     for c, channel_id in enumerate(channel_ids):
-        for estimand, distribution, unit, weights in _estimand_weights(exposures, c, money):
+        for estimand, distribution, unit, weights in _estimand_weights(exposures, c, bends[c], money):
             is_known = bool(is_estimated[c] and (weights != 0).any())
             estimate = float(weights @ coefficients) if is_known else np.nan
             error = float(np.sqrt(max(weights @ covariance @ weights, 0.0))) if is_known else np.nan
@@ -240,7 +245,7 @@ def effects_of_coefficients(
 
 
 def _estimand_weights(
-    exposures: np.ndarray, channel: int, money: str
+    exposures: np.ndarray, channel: int, bend: float, money: str
 ) -> list[tuple[str, str, str, np.ndarray]]:
     """(estimand, exposure_distribution, unit, weights on the coefficients (2C,)) of one channel."""
     x = exposures[:, channel]
@@ -252,7 +257,8 @@ def _estimand_weights(
             out[[channel, channel + channels]] = np.average(d_x, weights=by), np.average(d_log, weights=by)
         return out
 
-    one, ones = np.ones_like(x), np.log1p(x + 1) - np.log1p(x)
+    curved = concave(x, bend)
+    one, ones = np.ones_like(x), concave(x + 1, bend) - curved
     return [
         ("slope", "panel_rows", f"{money} per exposure", weights(one, ones, one)),
         ("slope", "exposure_weighted", f"{money} per exposure", weights(one, ones, x)),
@@ -260,7 +266,7 @@ def _estimand_weights(
             "att_exposed",
             "exposed_rows",
             f"{money} per exposed consumer-period",
-            weights(x, np.log1p(x), (x > 0).astype(float)),
+            weights(x, curved, (x > 0).astype(float)),
         ),
-        ("contribution", "panel_rows", money, len(x) * weights(x, np.log1p(x), one)),
+        ("contribution", "panel_rows", money, len(x) * weights(x, curved, one)),
     ]

@@ -1,8 +1,8 @@
 """Weights of effects on coefficients where exposure carries over: the immediate and the total horizon.
 
-The model's columns are a and log1p(a) of the adstock in exposures a period, a_s = (1 - d) sum_l d^l x_(s-l), and
-f(a) = b_x a + b_l log1p(a). With sums over the panel rows s of one consumer, t the row whose exposures x_t are changed,
-and w_l = (1 - d) d^l what one exposure adds l periods later:
+The model's columns are a and log1p(a / bend) of the adstock in exposures a period, a_s = (1 - d) sum_l d^l x_(s-l),
+and f(a) = b_x a + b_l log1p(a / bend). With sums over the panel rows s of one consumer, t the row whose exposures x_t
+are changed, and w_l = (1 - d) d^l what one exposure adds l periods later:
 
                              immediate                       total: sum over rows s >= t of
     slope, of row t          f(a_t + w_0) - f(a_t)           f(a_s + w_(s-t)) - f(a_s)
@@ -23,17 +23,24 @@ import numpy as np
 
 from models.hbmmm.exposure_weights import Estimand, ExposureSums, estimands_of
 from models.transforms.adstock import adstock_at_rows, checked_decays, geometric_adstock
+from models.transforms.concave import concave
 
 
 def carried_estimands(
-    panel: Any, decays: Sequence[float], consumer_ids: np.ndarray, channels: tuple[str, ...]
+    panel: Any,
+    decays: Sequence[float],
+    consumer_ids: np.ndarray,
+    channels: tuple[str, ...],
+    bends: np.ndarray,
 ) -> tuple[Estimand, ...]:
     """The four estimands at horizon immediate, then the four at horizon total.
 
-    panel: of raw exposures; decays: of its channels, in its order; consumers and channels in the order of the fit.
+    panel: of raw exposures; decays: of its channels, in its order; consumers, channels and bends as in the fit.
     Raises PanelError when the panel lacks a consumer or channel of the fit, or has no history of its own (adstock.py).
     """
-    plain = estimands_of(ExposureSums.from_panel(panel, consumer_ids, channels))  # rows and denominators
+    plain = estimands_of(
+        ExposureSums.from_panel(panel, consumer_ids, channels, bends)
+    )  # rows and denominators
     at = [list(panel.channel_ids).index(c) for c in channels]
     number = {c: i for i, c in enumerate(consumer_ids.tolist())}
     fitted = np.array([number.get(c, -1) for c in panel.consumer_ids.tolist()])[panel.consumer_index]
@@ -48,14 +55,14 @@ def carried_estimands(
             np.add.at(sums, fitted[known], values[known])
         return out
 
-    own = 1.0 - decays
+    own, now = 1.0 - decays, concave(carried, bends)
     immediate = (
-        (own * np.ones_like(x), np.log1p(carried + own) - np.log1p(carried)),
-        (own * x, np.log1p(carried) - np.log1p(np.maximum(carried - own * x, 0.0))),
+        (own * np.ones_like(x), concave(carried + own, bends) - now),
+        (own * x, now - concave(np.maximum(carried - own * x, 0.0), bends)),
     )
-    long_run = _long_run(panel, x, carried, decays)
+    long_run = _long_run(panel, x, carried, decays, bends)
     before = np.maximum(carried - _of_panel(panel, x, decays), 0.0)
-    lasting = (carried - before, np.log1p(carried) - np.log1p(before))
+    lasting = (carried - before, now - concave(before, bends))
     parts = []
     for (added, removed), summed, horizon in (
         (immediate, immediate[1], "immediate"),
@@ -77,14 +84,16 @@ def carried_estimands(
     return tuple(parts)
 
 
-Pair = tuple[np.ndarray, np.ndarray]  # of the adstock itself and of its log1p, (R, C) each
+Pair = tuple[np.ndarray, np.ndarray]  # of the adstock itself and of its concave column, (R, C) each
 
 
-def _long_run(panel: Any, x: np.ndarray, carried: np.ndarray, decays: np.ndarray) -> tuple[Pair, Pair]:
+def _long_run(
+    panel: Any, x: np.ndarray, carried: np.ndarray, decays: np.ndarray, bends: np.ndarray
+) -> tuple[Pair, Pair]:
     """Of one more exposure in each row and of the row's own exposures, summed over this and all later rows."""
     consumer, when = panel.consumer_index, panel.calendar_index
     key = consumer * len(panel.calendar) + when  # ascending, as the rows are
-    now = np.log1p(carried)
+    now = concave(carried, bends)
     out = np.zeros((4, *x.shape))
     for lag in range(len(panel.calendar)):
         left = (1.0 - decays) * decays**lag
@@ -97,9 +106,9 @@ def _long_run(panel: Any, x: np.ndarray, carried: np.ndarray, decays: np.ndarray
         for c in moving:
             level, had, gone = now[late, c], carried[late, c], left[c] * x[early, c]
             out[0, early, c] += left[c]
-            out[1, early, c] += np.log1p(had + left[c]) - level
+            out[1, early, c] += concave(had + left[c], bends[c]) - level
             out[2, early, c] += gone
-            out[3, early, c] += level - np.log1p(np.maximum(had - gone, 0.0))
+            out[3, early, c] += level - concave(np.maximum(had - gone, 0.0), bends[c])
     return (out[0], out[1]), (out[2], out[3])
 
 

@@ -39,7 +39,9 @@ def carryover_effects(fitted: CarryoverFit, panel: Any, draws_count: int = DRAWS
         draw_effects(
             fit,
             SufficientStatistics.from_panel(carried_panel(panel, decays)),
-            carried_estimands(panel, decays, fit.consumer_ids, fit.design.modelled_channels),
+            carried_estimands(
+                panel, decays, fit.consumer_ids, fit.design.modelled_channels, fit.design.bends
+            ),
             panel.characteristics,
         )
         for decays, fit in zip(fitted.choice.drawn, fitted.fits, strict=True)

@@ -35,7 +35,7 @@ class HBMMMConfig:
     include_period_effects: "full" puts a dummy for every panel period into the row-level columns.
     min_level_consumers: levels of a categorical characteristic with fewer consumers are pooled as "other".
     min_segment_consumers: segment cells with fewer consumers are pooled before publishing.
-    collinearity_threshold: log1p(x) is dropped where the within-consumer R2 on x exceeds this.
+    collinearity_threshold: the concave column is dropped where its within-consumer R2 on x exceeds this.
     prior_*_sd: standard deviation of the normal prior on a fixed coefficient; scale of the half-normal prior on
         a standard deviation; prior_log_noise_sd: of the normal prior on log noise sd (mean 0).
     robust_errors: stretch population draws to consumer-clustered errors where these are wider.
@@ -43,7 +43,8 @@ class HBMMMConfig:
         of consumer effects, which do not depend on their number.
     slope_correlations: "lkj" gives the consumer slopes a full covariance, with the LKJ prior of concentration
         prior_slope_correlation on their correlations; "none" a diagonal one.
-    basis: exposure columns of the row-level design: x and log1p(x), or x alone (the paper's model).
+    basis: exposure columns of the row-level design: x and log1p(x / bend) (models/transforms/concave.py), or x alone
+        (the paper's model).
     inference: "nuts"; "importance": importance sampling of the collapsed posterior (importance.py); "auto" takes
         the latter from importance_consumers on, and NUTS where its k-hat or size fails; "laplace": draws of the
         normal approximation at the mode, for refits by the hundred (refit.py), which no check lets through.
@@ -71,7 +72,8 @@ class HBMMMConfig:
     prior_slope_moderator_sd: float = 0.1
     prior_consumer_intercept_scale: float = 2.0
     prior_consumer_slope_scale: float = 0.3
-    prior_market_scale: float = 0.3
+    prior_market_intercept_scale: float = 0.3
+    prior_market_slope_scale: float = 0.3
     prior_log_noise_sd: float = 1.0
     slope_correlations: Literal["lkj", "none"] = "lkj"
     prior_slope_correlation: float = 2.0

@@ -2,7 +2,7 @@
 
     y_it = D_it (d + M_i omega) + X_it g_i + R_it m_j(i) + eps        (Ni et al. 2023, eq. 1-2, on the money scale)
 
-D are the row-level columns (intercept, x, log1p x, covariates, periods), all but the intercept less the consumer's own
+D are the row-level columns (intercept, x, log1p(x / bend), covariates, periods), all but the intercept less the own
 mean (problem.centred_gram), X = [1, x] carries the consumer effects g, R = [X, covariates] the market effects m, with
 the intercept independent of the slopes. The intercept is thus the consumer's level at its own mean exposures, on which
 characteristics and the Mundlak means are regressed. M_i omega moves the coefficients of D's columns by consumer
@@ -39,6 +39,7 @@ class RowColumn:
     source: int
     centre: float
     scale: float
+    bend: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,23 @@ class Design:
                 return i
         return None
 
+    @property
+    def bends(self) -> np.ndarray:
+        """Bend of each modelled channel's concave column, (C,); 1 where the model has none."""
+        columns = [self.row_index("exposure_log1p", c) for c in self.modelled_channels]
+        return np.array([1.0 if c is None else self.row_columns[c].bend for c in columns])
+
+    def require_columns(self, statistics: SufficientStatistics) -> None:
+        """Raises PanelError where the statistics hold other columns than this design was built on."""
+        for column in self.row_columns:
+            there = statistics.columns[column.source] if column.source < len(statistics.columns) else None
+            if there is None or (there.name, there.bend) != (column.name, column.bend):
+                found = "nothing" if there is None else f"{there.name} (bend {there.bend:g})"
+                raise PanelError(
+                    f"the design expects {column.name} (bend {column.bend:g}) as column {column.source} of the "
+                    f"statistics, which have {found} there; build a new design, or the statistics it was made on."
+                )
+
     def affine_map(self, columns_count: int) -> np.ndarray:
         """Matrix A (m, pD + 1) with [D, y] scaled = [D, y] raw @ A."""
         matrix = np.zeros((columns_count, len(self.row_columns) + 1))
@@ -154,10 +172,9 @@ def build_design(
     features = [c.name for c in characteristics] + [m.name for m in means]
     moderators = [(0, f) for f in range(len(features))]
     for i, column in enumerate(rows):
-        if column.kind not in ("exposure", "exposure_log1p"):
+        if column.kind != "exposure":
             continue
-        if column.kind == "exposure":
-            moderators += [(i, f) for f in range(len(characteristics))]
+        moderators += [(i, f) for f in range(len(characteristics))]
         own = f"mean(exposure[{column.channel_id}])"
         if own in features:
             moderators.append((i, features.index(own)))
@@ -261,7 +278,7 @@ def _row_columns(
                 w = moments.within
                 product = w[x, x] * w[j, j]
                 if product <= 0 or w[x, j] ** 2 / product > config.collinearity_threshold:
-                    dropped.append((column.name, "within consumers log1p(x) is collinear with x"))
+                    dropped.append((column.name, "within consumers the concave column is collinear with x"))
                     continue
         kept.append(
             RowColumn(
@@ -273,13 +290,14 @@ def _row_columns(
                 j,
                 centre,
                 scale,
+                column.bend,
             )
         )
     return tuple(kept), tuple(dropped)
 
 
 def _mean_features(rows: tuple[RowColumn, ...], moments: _Moments) -> tuple[MeanFeature, ...]:
-    """Mundlak means of every row-level column, and of x * mean(x), log1p(x) * mean(x), where they vary."""
+    """Mundlak means of every row-level column, and of x * mean(x), where they vary."""
     means = {
         i: (moments.sums[:, c.source] / moments.rows - c.centre) / c.scale
         for i, c in enumerate(rows)
@@ -288,7 +306,7 @@ def _mean_features(rows: tuple[RowColumn, ...], moments: _Moments) -> tuple[Mean
     candidates = [(f"mean({rows[i].name})", (i,)) for i in means]
     own = {c.channel_id: i for i, c in enumerate(rows) if c.kind == "exposure"}
     for i, c in enumerate(rows):
-        if c.kind in ("exposure", "exposure_log1p") and c.channel_id in own:
+        if c.kind == "exposure" and c.channel_id in own:
             x = own[c.channel_id]
             candidates.append((f"mean({c.name})*mean({rows[x].name})", (i, x)))
     features = []

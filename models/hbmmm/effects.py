@@ -84,7 +84,8 @@ class EffectDraws:
 
 def compute_effects(fit: HBMMMFit, panel: Any) -> EffectTables:
     """Effects of every channel on the panel the model was fitted on. Raises PanelError for another panel."""
-    sums = ExposureSums.from_panel(panel, fit.consumer_ids, fit.design.modelled_channels)
+    design = fit.design
+    sums = ExposureSums.from_panel(panel, fit.consumer_ids, design.modelled_channels, design.bends)
     return effects_of_statistics(fit, SufficientStatistics.from_panel(panel), sums, panel.characteristics)
 
 
@@ -221,7 +222,7 @@ def _of_consumers(estimands: tuple[Estimand, ...]) -> list[int]:
 
 
 def exposure_scales(design: Design) -> tuple[np.ndarray, np.ndarray, list[int | None]]:
-    """Money per scaled coefficient over raw exposure unit, for x and log1p(x) (0 without), and log1p columns."""
+    """Money per scaled coefficient over raw exposure unit, for x and log1p(x / bend) (0 without), and its columns."""
     rows, y = design.row_columns, design.outcome_scale
     scale_x = np.array([y / rows[c].scale for c in design.slope_columns[1:]])
     columns = [design.row_index("exposure_log1p", c) for c in design.modelled_channels]

@@ -1,13 +1,13 @@
 """What an effect needs of the panel rows: per consumer and channel, weights on the two exposure coefficients.
 
-With b_x, b_l the coefficients of x and log1p(x) of one consumer and channel (money per raw unit), every estimand is
+With b_x, b_l the coefficients of x and log1p(x / bend) of one consumer and channel (money per raw unit), estimands are
     ( sum_i weight_x b_x + weight_l b_l ) / sum_i denominator
 because own means and characteristics are held at their observed values:
     slope, panel_rows         sum over rows of f(x + 1) - f(x), per row
     slope, exposure_weighted  the same, rows weighted by x, per exposure
     att_exposed               sum over rows of f(x) - f(0), per exposed row
     contribution              sum over rows of f(x) - f(0)
-where f(x) = b_x x + b_l log1p(x).
+where f(x) = b_x x + b_l log1p(x / bend).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import PanelError
+from models.transforms.concave import concave
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,8 @@ class Estimand:
 class ExposureSums:
     """Sums over each consumer's panel rows of functions of its exposures x, (N, C) each; rows (N,).
 
-    step is log1p(x + 1) - log1p(x). Together with the Gram matrices they replace the rows: SQL can give both.
+    log1p is log1p(x / bend), a step what one more exposure adds to it. Together with the Gram matrices they replace the
+    rows: SQL can give both.
     """
 
     currency_code: str
@@ -49,8 +51,10 @@ class ExposureSums:
     exposed: np.ndarray
 
     @classmethod
-    def from_panel(cls, panel: Any, consumer_ids: np.ndarray, channels: tuple[str, ...]) -> ExposureSums:
-        """Sums over a panel's rows, consumers and channels in the given order.
+    def from_panel(
+        cls, panel: Any, consumer_ids: np.ndarray, channels: tuple[str, ...], bends: np.ndarray
+    ) -> ExposureSums:
+        """Sums over a panel's rows, consumers and channels in the given order; bends (C,) are the fit's.
 
         Raises PanelError when the panel lacks a consumer or a channel of the fit.
         """
@@ -70,7 +74,8 @@ class ExposureSums:
             )
         x = np.asarray(panel.exposures, dtype=float)[known][:, [position[c] for c in channels]]
         index = index[known]
-        step = np.log1p(x + 1.0) - np.log1p(x)
+        curved = concave(x, bends)
+        step = concave(x + 1.0, bends) - curved
 
         def total(values: np.ndarray) -> np.ndarray:
             columns = [np.bincount(index, weights=v, minlength=len(consumer_ids)) for v in values.T]
@@ -80,7 +85,7 @@ class ExposureSums:
             currency_code=str(panel.currency_code),
             rows=np.bincount(index, minlength=len(consumer_ids)).astype(float),
             exposures=total(x),
-            exposures_log1p=total(np.log1p(x)),
+            exposures_log1p=total(curved),
             steps=total(step),
             exposures_steps=total(x * step),
             exposed=total((x > 0).astype(float)),

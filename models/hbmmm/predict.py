@@ -21,6 +21,7 @@ from models.errors import PanelError
 from models.hbmmm.characteristics import characteristic_features, tidy_characteristics
 from models.hbmmm.fit import HBMMMFit
 from models.hbmmm.problem import Layout
+from models.transforms.concave import concave
 
 
 def predict_scenario(fit: HBMMMFit | str | Path, scenario: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +119,7 @@ def _scaled_rows(
         elif column.kind == "exposure":
             rows[:, j] = exposures[str(column.channel_id)] / column.scale
         elif column.kind == "exposure_log1p":
-            rows[:, j] = np.log1p(exposures[str(column.channel_id)]) / column.scale
+            rows[:, j] = concave(exposures[str(column.channel_id)], column.bend) / column.scale
         elif column.kind == "covariate" and column.covariate_name in covariates:
             values = covariates[column.covariate_name]
             rows[:, j] = (np.where(np.isfinite(values), values, column.centre) - column.centre) / column.scale

@@ -146,6 +146,7 @@ class Problem:
 
 def build_problem(statistics: SufficientStatistics, design: Design, completed) -> Problem:
     """Arrange statistics and a completed characteristics frame (rows in the order of the statistics)."""
+    design.require_columns(statistics)
     n = len(statistics.consumer_ids)
     width = len(design.row_columns)
     moderators = np.array(design.moderators, dtype=np.int64).reshape(-1, 2)
@@ -332,7 +333,8 @@ def prior_table(design: Design, strata_count: int, config: HBMMMConfig) -> tuple
     if design.has_correlated_slopes:
         sd += correlation.normal_sd(slopes, config.prior_slope_correlation).tolist()
     if design.has_market_level:
-        sd += [config.prior_market_scale] * len(design.market_columns)
+        sd += [config.prior_market_intercept_scale]
+        sd += [config.prior_market_slope_scale] * (len(design.market_columns) - 1)
     sd += [config.prior_intercept_sd] + [config.prior_row_sd] * (len(design.row_columns) - 1)
     for column, _ in design.moderators:
         sd.append(config.prior_intercept_moderator_sd if column == 0 else config.prior_slope_moderator_sd)

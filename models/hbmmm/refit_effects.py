@@ -61,7 +61,7 @@ class ChannelWeights:
     def of(cls, design: Design, panel: ConsumerPanel, consumer_ids: np.ndarray) -> ChannelWeights:
         """Weights of the panel's rows of these consumers. Raises PanelError when the panel lacks one."""
         channels = design.modelled_channels
-        estimands = estimands_of(ExposureSums.from_panel(panel, consumer_ids, channels))
+        estimands = estimands_of(ExposureSums.from_panel(panel, consumer_ids, channels, design.bends))
         scale_x, scale_log, log_columns = exposure_scales(design)
         totals = [
             np.ones(len(channels)) if e.denominator is None else e.denominator.sum(axis=0) for e in estimands

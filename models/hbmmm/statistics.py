@@ -1,7 +1,7 @@
 """Sufficient statistics of a consumer panel: one Gram matrix per consumer.
 
-For consumer i with panel rows t the row-level design is D_it = [1, x, log1p(x), covariates, period dummies] and the
-outcome y_it (net GMV, money). Everything the likelihood needs of the rows is the Gram matrix of [D_i, y_i]
+For consumer i with panel rows t the row-level design is D_it = [1, x, log1p(x / bend), covariates, period dummies] and
+the outcome y_it (net GMV, money). Everything the likelihood needs of the rows is the Gram matrix of [D_i, y_i]
 (studies/hbmmm.md section 2). SQL computes it in production (mart consumer_sufficient_statistics); `from_panel`
 is the NumPy reference that SQL is held to.
 """
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from models.errors import PanelError
+from models.transforms.concave import concave
 
 OUTCOME_NAME = "gmv_net_amount"
 KINDS = ("intercept", "exposure", "exposure_log1p", "covariate", "period", "outcome")
@@ -22,13 +23,14 @@ KINDS = ("intercept", "exposure", "exposure_log1p", "covariate", "period", "outc
 
 @dataclass(frozen=True, slots=True)
 class DesignColumn:
-    """One column of the row-level design, in raw units."""
+    """One column of the row-level design, in raw units; bend: of log1p(x / bend) (models/transforms/concave.py)."""
 
     name: str
     kind: str
     channel_id: str | None = None
     covariate_name: str | None = None
     period_start_date: str | None = None
+    bend: float = 1.0
 
 
 def design_column(
@@ -36,12 +38,13 @@ def design_column(
     channel_id: str | None = None,
     covariate_name: str | None = None,
     period_start_date: str | None = None,
+    bend: float = 1.0,
 ) -> DesignColumn:
     """A column under the one name that it has wherever the statistics come from; terms are found by name."""
     of = next((v for v in (channel_id, covariate_name, period_start_date) if v is not None), None)
     plain = OUTCOME_NAME if kind == "outcome" else kind
     return DesignColumn(
-        plain if of is None else f"{kind}[{of}]", kind, channel_id, covariate_name, period_start_date
+        plain if of is None else f"{kind}[{of}]", kind, channel_id, covariate_name, period_start_date, bend
     )
 
 
@@ -149,6 +152,7 @@ class SufficientStatistics:
                 _text(row.channel_id),
                 _text(row.covariate_name),
                 None if _text(row.period_start_date) is None else str(row.period_start_date)[:10],
+                1.0 if pd.isna(row.exposure_bend) else float(row.exposure_bend),
             )
             for row in listed.itertuples(index=False)
         )
@@ -192,7 +196,7 @@ class SufficientStatistics:
 
 
 def row_design(panel: Any) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
-    """Columns and rows [1, x, log1p(x), Z, period dummies, y] of a panel, raw units; rows as in the panel (R, m).
+    """Columns and rows [1, x, log1p(x / bend), Z, period dummies, y] of a panel, raw units; rows (R, m) in its order.
 
     A period gets a dummy when it is a panel period other than the first.
     """
@@ -202,7 +206,11 @@ def row_design(panel: Any) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
     present = np.unique(period)
     columns = [design_column("intercept")]
     columns += [design_column("exposure", str(c)) for c in panel.channel_ids]
-    columns += [design_column("exposure_log1p", str(c)) for c in panel.channel_ids]
+    bends = panel.exposure_bends
+    columns += [
+        design_column("exposure_log1p", str(c), bend=float(b))
+        for c, b in zip(panel.channel_ids, bends, strict=True)
+    ]
     columns += [design_column("covariate", covariate_name=str(z)) for z in panel.covariate_names]
     dates = [str(np.datetime64(panel.period_starts[t], "D")) for t in present[1:]]
     columns += [design_column("period", period_start_date=d) for d in dates]
@@ -211,7 +219,7 @@ def row_design(panel: Any) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
         [
             np.ones(len(exposures)),
             exposures,
-            np.log1p(exposures),
+            concave(exposures, bends),
             covariates,
             (period[:, None] == present[None, 1:]).astype(float),
             np.asarray(panel.gmv, dtype=float),

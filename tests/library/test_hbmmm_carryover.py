@@ -148,7 +148,7 @@ def test_held_out_errors_are_money_about_the_consumers_own_mean(money_panel):
     silent = replace(
         FAST,
         include_period_effects="none",
-        **dict.fromkeys(("prior_row_sd", "prior_slope_moderator_sd", "prior_market_scale"), 1e-7),
+        **dict.fromkeys(("prior_row_sd", "prior_slope_moderator_sd", "prior_market_slope_scale"), 1e-7),
     )
     about = panel.gmv - panel.consumer_means(panel.gmv)[panel.consumer_index]
     expected = np.bincount(panel.consumer_index, about**2)

@@ -15,7 +15,7 @@ from models.hbmmm.characteristics import (
 )
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design, build_design, feature_matrix
-from models.hbmmm.problem import consumer_row_means
+from models.hbmmm.problem import build_problem, consumer_row_means
 from models.hbmmm.statistics import SufficientStatistics
 
 CONFIG = HBMMMConfig()
@@ -38,8 +38,17 @@ def test_slopes_are_moderated_by_characteristics_and_own_mean(money_panel):
     _, _, design = design_of(money_panel(60, 8, 4)[0])
     names = set(design.fixed_names)
     assert {"exposure[channel0]:age", "exposure[channel0]:mean(exposure[channel0])"} <= names
-    assert "exposure_log1p[channel0]:mean(exposure[channel0])" in names
+    assert not [name for name in names if name.startswith("exposure_log1p[channel0]:")]
     assert "exposure[channel0]:mean(exposure[channel1])" not in names
+
+
+def test_statistics_whose_concave_column_bends_elsewhere_are_refused(money_panel):
+    statistics, frame, design = design_of(money_panel(60, 8, 4)[0])
+    columns = [replace(c, bend=2 * c.bend) if c.kind == "exposure_log1p" else c for c in statistics.columns]
+    with pytest.raises(PanelError, match=r"exposure_log1p\[channel0\] \(bend .*build a new design"):
+        build_problem(replace(statistics, columns=tuple(columns)), design, frame)
+    with pytest.raises(PanelError, match="build a new design"):
+        build_problem(statistics.without("exposure_log1p"), design, frame)
 
 
 def test_log1p_of_a_yes_no_exposure_is_left_out(money_panel):

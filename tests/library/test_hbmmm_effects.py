@@ -99,9 +99,10 @@ def test_effects_are_differences_of_predictions_row_by_row(small_fit):
     rng = np.random.default_rng(0)
     bx, bl = rng.normal(size=(2, len(panel.consumer_ids), 2))
     x, i = np.array(panel.exposures), panel.consumer_index
+    bends = np.array([0.5, 4.0])
 
     def predicted(exposures):
-        return bx[i] * exposures + bl[i] * np.log1p(exposures)
+        return bx[i] * exposures + bl[i] * np.log1p(exposures / bends)
 
     one_more, contribution = predicted(x + 1) - predicted(x), predicted(x) - predicted(0 * x)
     expected = [
@@ -111,7 +112,7 @@ def test_effects_are_differences_of_predictions_row_by_row(small_fit):
         contribution.sum(axis=0),
     ]
     for estimand, value in zip(
-        estimands_of(ExposureSums.from_panel(panel, fit.consumer_ids, panel.channel_ids)),
+        estimands_of(ExposureSums.from_panel(panel, fit.consumer_ids, panel.channel_ids, bends)),
         expected,
         strict=True,
     ):
@@ -190,7 +191,7 @@ def slope_with_errors(panel, config):
     model.load(problem)
     mode = find_mode(problem, sd, model.value_and_gradient).mode
     estimand = estimands_of(
-        ExposureSums.from_panel(panel, statistics.consumer_ids, design.modelled_channels)
+        ExposureSums.from_panel(panel, statistics.consumer_ids, design.modelled_channels, design.bends)
     )[0]
     columns = list(design.slope_columns[1:])
     scale_x = design.outcome_scale / np.array([design.row_columns[c].scale for c in columns])
@@ -213,7 +214,7 @@ def test_clustered_errors_repair_coverage_under_heteroskedastic_noise(money_pane
     """40 worlds where exposed rows are five times as noisy, and random slopes (which soak most of that up: ratio 1.07
     instead of 1.80) are kept at zero. The model's own errors under-cover: the negative control."""
     config = HBMMMConfig(
-        include_period_effects="none", prior_consumer_slope_scale=1e-3, prior_market_scale=1e-3
+        include_period_effects="none", prior_consumer_slope_scale=1e-3, prior_market_slope_scale=1e-3
     )
     world = {"log_rate": -1.5, "targeting": 0.3, "exposed_noise": 5.0, "noise_sd": 5.0, "binary": True}
     inside_model = inside_wider = 0

@@ -42,6 +42,10 @@ def as_marts(statistics: SufficientStatistics) -> tuple[pd.DataFrame, pd.DataFra
             "channel_id": [*(c.channel_id for c in statistics.columns), None],
             "covariate_name": [*(c.covariate_name for c in statistics.columns), "gappy"],
             "period_start_date": pd.to_datetime([*(c.period_start_date for c in statistics.columns), None]),
+            "exposure_bend": [
+                *(c.bend if c.kind == "exposure_log1p" else None for c in statistics.columns),
+                None,
+            ],
         }
     )
     return marts, columns

@@ -194,7 +194,13 @@ def design_matrix(world: Any) -> tuple[pd.DataFrame, np.ndarray]:
         )
         for channel in ("push", "tv")
     }
-    columns += [x["push"], x["tv"], np.log1p(x["push"]), np.log1p(x["tv"])]
+    bends = world.mart("design_columns").query("column_kind == 'exposure_log1p'").set_index("channel_id")
+    events = world.mart("consumer_channel_periods")
+    events = events[events["consumer_id"].isin(panel["consumer_id"]) & (events["exposures_count"] > 0)]
+    for channel, mean in events.groupby("channel_id")["exposures_count"].mean().items():
+        assert bends.loc[channel, "exposure_bend"] == 2.0 ** np.round(np.log2(mean))
+    columns += [x["push"], x["tv"]]
+    columns += [np.log1p(x[channel] / bends.loc[channel, "exposure_bend"]) for channel in ("push", "tv")]
     columns.append(
         np.array([covariates[(row.market_id, "price", row.period_start_date)] for row in panel.itertuples()])
     )

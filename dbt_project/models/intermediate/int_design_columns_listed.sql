@@ -69,6 +69,20 @@ exposed_channels as (
 
 ),
 
+-- where log1p(x / bend) bends: the power of two nearest the mean exposures where exposed, in any period of the data,
+-- so that a refresh with slightly other exposures keeps its columns (models/transforms/concave.py)
+bends as (
+
+    select
+        exposures.channel_id,
+        pow(2.0, round(log2(avg(exposures.exposures_count)))) as exposure_bend
+    from exposures
+    semi join panel on exposures.consumer_id = panel.consumer_id
+    where exposures.exposures_count > 0
+    group by exposures.channel_id
+
+),
+
 panel_market_periods as (
 
     select distinct
@@ -111,7 +125,8 @@ candidates as (
         'intercept' as column_kind,
         null::varchar as channel_id,
         null::varchar as covariate_name,
-        null::date as period_start_date
+        null::date as period_start_date,
+        null::double as exposure_bend
     from bases
     union all
     select
@@ -121,7 +136,8 @@ candidates as (
         'exposure' as column_kind,
         exposed_channels.channel_id,
         null as covariate_name,
-        null as period_start_date
+        null as period_start_date,
+        null as exposure_bend
     from bases
     cross join exposed_channels
     where bases.has_exposure
@@ -133,9 +149,11 @@ candidates as (
         'exposure_log1p' as column_kind,
         exposed_channels.channel_id,
         null as covariate_name,
-        null as period_start_date
+        null as period_start_date,
+        bends.exposure_bend
     from bases
     cross join exposed_channels
+    inner join bends on exposed_channels.channel_id = bends.channel_id
     where bases.has_exposure_log1p
     union all
     select
@@ -145,7 +163,8 @@ candidates as (
         'covariate' as column_kind,
         null as channel_id,
         judged_covariates.covariate_name,
-        null as period_start_date
+        null as period_start_date,
+        null as exposure_bend
     from bases
     cross join judged_covariates
     where judged_covariates.gaps_count = 0
@@ -157,7 +176,8 @@ candidates as (
         'period' as column_kind,
         null as channel_id,
         null as covariate_name,
-        panel_periods.period_start_date
+        panel_periods.period_start_date,
+        null as exposure_bend
     from bases
     cross join panel_periods
     where panel_periods.panel_period_number > 1
@@ -169,7 +189,8 @@ candidates as (
         'outcome' as column_kind,
         null as channel_id,
         null as covariate_name,
-        null as period_start_date
+        null as period_start_date,
+        null as exposure_bend
     from bases
 
 ),
@@ -216,7 +237,8 @@ final as (
         column_kind,
         channel_id,
         covariate_name,
-        period_start_date
+        period_start_date,
+        exposure_bend
     from candidates
     union all
     select
@@ -226,7 +248,8 @@ final as (
         column_kind,
         channel_id,
         covariate_name,
-        null as period_start_date
+        null as period_start_date,
+        null as exposure_bend
     from left_out
 
 )

@@ -118,6 +118,17 @@ covariate_names as (
 
 ),
 
+bends as (
+
+    select
+        channel_id,
+        any_value(exposure_bend) as exposure_bend
+    from design_columns
+    where column_kind = 'exposure_log1p'
+    group by channel_id
+
+),
+
 markets as (
 
     select distinct market_id from panel_consumers
@@ -166,9 +177,12 @@ final as (
     union all
     select
         consumer_id,
-        'exposure_log1p:' || channel_id as column_name,
-        list_transform(exposure_values, lambda exposure_value: ln(1.0 + exposure_value)) as column_values
+        'exposure_log1p:' || exposure_lists.channel_id as column_name,
+        list_transform(
+            exposure_lists.exposure_values, lambda exposure_value: ln(1.0 + exposure_value / bends.exposure_bend)
+        ) as column_values
     from exposure_lists
+    inner join bends on exposure_lists.channel_id = bends.channel_id
     union all
     select
         panel_consumers.consumer_id,

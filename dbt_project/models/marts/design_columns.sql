@@ -15,7 +15,8 @@ final as (
         column_kind,
         channel_id,
         covariate_name,
-        period_start_date
+        period_start_date,
+        exposure_bend
     from design_columns
 
 )
