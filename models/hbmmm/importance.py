@@ -303,9 +303,7 @@ def _start(problem: CollapsedProblem, prior_sd: np.ndarray) -> np.ndarray:
     return x
 
 
-def _climb(
-    particles: _Particles, problem: CollapsedProblem, x: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _climb(particles: _Particles, problem: CollapsedProblem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """L-BFGS from x with the standard deviations on log scale; (mode, rough sds)."""
     positive = scale_positions(problem)
     scale = np.full(len(x), 0.3)

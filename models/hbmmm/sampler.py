@@ -23,16 +23,20 @@ from models.hbmmm.sample import Sample
 
 Progress = Callable[[str, float], None]
 STEP_LADDER = (1.9, 1.6, 1.3, 1.0, 0.75, 0.5, 0.3)  # times dimension^(-1/4)
+LONGEST = 0.7  # in few dimensions, where curvature that changes upsets leapfrog long before its errors add up
 RUNS, SHORTER = 3, 2.0 / 3.0
+STUCK = 0.5  # of the wanted acceptance: a chain below it hardly moves
 BURN_IN = 30  # draws a chain forgets of its start, itself a draw of the Laplace approximation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chains:
-    """draws (chain, draw, d), signed; energy (chain, draw); divergences and gradients over all chains."""
+    """draws (chain, draw, d), signed; energy (chain, draw); accepted (chain,): mean acceptance; divergences and
+    gradients over all chains."""
 
     draws: np.ndarray
     energy: np.ndarray
+    accepted: np.ndarray
     divergences_count: int
     evaluations_count: int
 
@@ -59,14 +63,14 @@ class Nuts:
     def sample(self, laplace: Laplace, rng: np.random.Generator) -> tuple[Chains, float]:
         """config.chains chains, and their step size.
 
-        Chains that diverge are repeated with a step a third shorter, twice at most.
+        Chains that diverge, or of which one is stuck, are repeated with a step a third shorter, twice at most.
         """
         starts = self.starts(laplace, self.config.chains, rng)
         step_size = self.step_size(laplace, starts[0], rng)
         for attempt in range(RUNS):
             step_size *= SHORTER if attempt else 1.0
             chains = self.chains(laplace, step_size, starts, rng)
-            if not chains.divergences_count:
+            if not chains.divergences_count and chains.accepted.min() >= STUCK * self.config.target_accept:
                 break
         return chains, step_size
 
@@ -78,7 +82,7 @@ class Nuts:
         short ladder that is accepted often enough is steady, and cheaper.
         """
         for rung in STEP_LADDER:
-            step_size = rung / len(start) ** 0.25
+            step_size = min(rung / len(start) ** 0.25, LONGEST)
             pilot = self._trace(laplace, step_size, start[None], 5, self.config.tune, rng)
             accepted = float(pilot.get_sampler_stats("mean_tree_accept").mean())
             if accepted >= self.config.target_accept and not pilot.get_sampler_stats("diverging").any():
@@ -93,6 +97,9 @@ class Nuts:
         return Chains(
             draws=np.stack(trace.get_values("parameters", combine=False, squeeze=False)),
             energy=np.stack(trace.get_sampler_stats("energy", combine=False, squeeze=False)),
+            accepted=np.mean(
+                trace.get_sampler_stats("mean_tree_accept", combine=False, squeeze=False), axis=1
+            ),
             divergences_count=int(trace.get_sampler_stats("diverging").sum()),
             evaluations_count=int(trace.get_sampler_stats("tree_size").sum()),
         )
