@@ -13,9 +13,10 @@ from models.hbmmm.collapsed_problem import build_collapsed
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import build_design
 from models.hbmmm.fit import fit_hbmmm
-from models.hbmmm.laplace import fixed_precision
+from models.hbmmm.laplace import Laplace, fixed_precision
 from models.hbmmm.problem import build_problem, log_posterior, prior_table
 from models.hbmmm.psis import smooth_weights
+from models.hbmmm.sampler import Chains, Nuts
 from models.hbmmm.statistics import DesignColumn, SufficientStatistics
 from models.simulate.consumer_months import (
     CHANNEL_IDS,
@@ -193,6 +194,27 @@ def test_chains_of_the_variances_agree(both: dict):
     assert not fit.is_importance_sampled and fit.divergences_count == 0
     assert fit.diagnostics["r_hat"].max() < 1.05
     assert fit.diagnostics["ess_bulk"].min() > 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "divergences", "runs"),
+    [(0.8, 0, 1), (0.1, 0, 3), (0.8, 2, 3)],
+    ids=["good", "stuck", "diverging"],
+)
+def test_chains_that_hardly_move_are_repeated_with_shorter_steps(
+    monkeypatch: pytest.MonkeyPatch, accepted: float, divergences: int, runs: int
+):
+    taken = []
+
+    def chains(self, laplace, step_size, starts, rng):
+        taken.append(step_size)
+        return Chains(starts[:, None], np.zeros((4, 1)), np.array([0.9, 0.9, 0.9, accepted]), divergences, 1)
+
+    monkeypatch.setattr(Nuts, "step_size", lambda *unused: 0.6)
+    monkeypatch.setattr(Nuts, "chains", chains)
+    step_size = Nuts(None, LINEAR).sample(Laplace(np.zeros(2), np.eye(2)), np.random.default_rng(0))[1]
+    assert len(taken) == runs and step_size == taken[-1]
+    assert taken == pytest.approx([0.6 * (2 / 3) ** i for i in range(runs)])
 
 
 def test_draws_of_importance_sampling_are_judged_by_k_hat(both: dict):
