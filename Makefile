@@ -66,6 +66,9 @@ bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers (PART=warm|nuts|cold
 study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200, MISSPECIFIED=40)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES) --misspecified $(MISSPECIFIED)
 
+study-basis: setup ## which exposure columns recover effects from curves that bend elsewhere
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_basis
+
 study-worlds: setup ## estimators on confounded worlds with known truth (STUDY="--worlds 2 --kinds feedback --inference nuts"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_worlds $(STUDY)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from models.effects.roas import Spend
 
-_ESTIMATING_FAMILIES = (keys.FAMILY_HBMMM, keys.FAMILY_WITHIN, keys.FAMILY_CAUSAL)
+_ESTIMATING_FAMILIES = (keys.FAMILY_HBMMM, keys.FAMILY_WITHIN, keys.FAMILY_CAUSAL, keys.FAMILY_CARRYOVER)
 
 
 @dg.asset(
@@ -111,6 +111,7 @@ def _spec(key: dg.AssetKey, description: str) -> dg.AssetSpec:
             keys.HBMMM_ESTIMATES,
             keys.WITHIN_CONSUMER_ESTIMATES,
             keys.CAUSAL_ESTIMATES,
+            keys.CARRYOVER_ESTIMATES,
             keys.OVERLAP,
             keys.PLACEBO_RESULTS,
             keys.MARKET_CHANNEL_PERIODS,

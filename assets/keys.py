@@ -69,6 +69,7 @@ HBMMM_ESTIMATES = dg.AssetKey([HBMMM, "hbmmm_estimates"])
 PLACEBO_RESULTS = dg.AssetKey([ROBUSTNESS, "placebo_results"])
 PLACEBO_REFITS = dg.AssetKey([ROBUSTNESS, "placebo_refits"])
 ROBUSTNESS_CHECKS = dg.AssetKey([ROBUSTNESS, "robustness_checks"])
+CARRYOVER_ESTIMATES = dg.AssetKey([ROBUSTNESS, "carryover_estimates"])
 
 WITHIN_CONSUMER_ESTIMATES = dg.AssetKey([EFFECTS, "within_consumer_estimates"])
 CAUSAL_ESTIMATES = dg.AssetKey([EFFECTS, "causal_estimates"])
@@ -102,9 +103,17 @@ ARTEFACT_SOURCES = {
 FAMILY_HBMMM = "hbmmm"
 FAMILY_WITHIN = "within_consumer"
 FAMILY_CAUSAL = "causal"
+FAMILY_CARRYOVER = "carryover"
 FAMILY_PLACEBO = "placebo"
 FAMILY_OVERLAP = "overlap"
-CONSUMER_FAMILIES = (FAMILY_HBMMM, FAMILY_WITHIN, FAMILY_CAUSAL, FAMILY_PLACEBO, FAMILY_OVERLAP)
+CONSUMER_FAMILIES = (
+    FAMILY_HBMMM,
+    FAMILY_WITHIN,
+    FAMILY_CAUSAL,
+    FAMILY_CARRYOVER,
+    FAMILY_PLACEBO,
+    FAMILY_OVERLAP,
+)
 
 #: Methods of the causal layer: published beside the primary model, not printed after a run.
 SECOND_OPINION_METHODS = (

@@ -87,11 +87,13 @@ def _naive(folder: Path, ours: Any, seed: int) -> dict[str, Any]:
     owners = np.array([c for c, _ in design.moderators])
     with pm.Model() as model:
         log_noise = pm.Normal("log_noise", 0, prior.prior_log_noise_sd)
-        scale = [prior.prior_consumer_intercept_scale] + [prior.prior_consumer_slope_scale] * (k - 1)
-        consumer_sd = pm.HalfNormal("consumer_sd", np.array(scale))
-        scale = [prior.prior_market_intercept_scale]
-        scale += [prior.prior_market_slope_scale] * (len(design.market_columns) - 1)
-        market_sd = pm.HalfNormal("market_sd", np.array(scale))
+        sizes = np.array(design.slope_sizes)
+        scale = np.append(
+            prior.prior_consumer_intercept_scale, prior.prior_consumer_slope_share * sizes[: k - 1]
+        )
+        consumer_sd = pm.HalfNormal("consumer_sd", scale)
+        scale = np.append(prior.prior_market_intercept_scale, prior.prior_market_slope_share * sizes)
+        market_sd = pm.HalfNormal("market_sd", scale)
         fixed_sd = ours.prior_sd[-len(design.fixed_names) :]
         fixed = pm.Normal("fixed", 0, fixed_sd)
         own = pm.Normal("own", 0, 1, shape=(n, k)) * consumer_sd

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.carryover import carryover_estimates
 from assets.causal import causal_estimates
 from assets.effects import (
     consumer_effects_published,
@@ -26,6 +27,7 @@ PYTHON_ASSETS = [
     placebo_results,
     placebo_refits,
     robustness_checks,
+    carryover_estimates,
     within_consumer_estimates,
     causal_estimates,
     exposure_overlap,

@@ -29,7 +29,7 @@ _TAGS = {"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
 _WITH_REFITS = {
     "ops": {
         key.to_python_identifier(): {"config": {"refits": True}}
-        for key in (keys.ROBUSTNESS_CHECKS, keys.PLACEBO_REFITS)
+        for key in (keys.ROBUSTNESS_CHECKS, keys.PLACEBO_REFITS, keys.CARRYOVER_ESTIMATES)
     }
 }
 

@@ -45,8 +45,11 @@ def reweight(fit: HBMMMFit, config: HBMMMConfig) -> Reweighting:
             continue
         smoothed = smooth_weights(ratios)
         chosen = smoothed.weights[fit.kept_index]
-        kept.append(chosen / chosen.sum())
-        shapes.append(smoothed.k_hat)
+        is_possible = chosen.sum() > 0
+        kept.append(chosen / chosen.sum() if is_possible else np.full(len(chosen), 1.0 / len(chosen)))
+        shapes.append(
+            smoothed.k_hat if is_possible else np.inf
+        )  # no kept draw is possible under the other prior
     return Reweighting(np.stack(kept) / len(kept), float(np.max(shapes)))
 
 

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from models.errors import PanelError
 from models.hbmmm.characteristics import Characteristic
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import market_draws
@@ -43,12 +44,37 @@ from models.hbmmm.problem import (
 from models.hbmmm.statistics import SufficientStatistics
 from models.transforms.adstock import carried_panel
 
+Candidate = tuple[
+    float, ...
+]  # a decay for each of the panel's channels; or that, then a factor of each one's bend
+
+
+def transforms(candidate: Sequence[float], channels_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Decays and bend factors of a candidate, (C,) each; factors are 1 where it names none."""
+    values = np.array(candidate, dtype=float)
+    factors = values[channels_count:]
+    return values[:channels_count], factors if len(factors) else np.ones(channels_count)
+
+
+def candidate_statistics(panel: Any, candidate: Sequence[float]) -> SufficientStatistics:
+    """Statistics with adstock in the place of exposures and bends as the candidate has them.
+
+    Raises PanelError for a candidate of another length than the panel's channels ask for.
+    """
+    decays, factors = transforms(candidate, len(panel.channel_ids))
+    if len(decays) != len(factors):
+        raise PanelError(
+            f"got the candidate {list(candidate)} for the channels {list(panel.channel_ids)}; give each channel a "
+            "decay, and after them each channel a bend factor or none."
+        )
+    return SufficientStatistics.from_panel(carried_panel(panel, decays), panel.exposure_bends * factors)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateScore:
-    """decays (C,) in the panel's channel order; log_evidence up to a constant of the panel; mode (d,) of it."""
+    """candidate; log_evidence up to a constant of the panel; mode (d,) of it."""
 
-    decays: tuple[float, ...]
+    candidate: Candidate
     log_evidence: float
     mode: np.ndarray
 
@@ -70,12 +96,12 @@ class Scorer:
     folds: np.ndarray
     noise_strata: int | None = 10
 
-    def score(self, decays: Sequence[float], start: np.ndarray | None = None) -> CandidateScore:
-        """Score decays (C,) in the panel's channel order. start: a mode to search from, left aside if its size differs.
+    def score(self, candidate: Sequence[float], start: np.ndarray | None = None) -> CandidateScore:
+        """Score a candidate. start: a mode to search from, left aside if its size differs.
 
-        Raises PanelError for decays that do not fit the panel and ConvergenceError when no mode is found.
+        Raises PanelError for a candidate that does not fit the panel and ConvergenceError when no mode is found.
         """
-        problem = self._problem(decays)[1]
+        problem = self._problem(candidate)[1]
         prior_sd = prior_table(problem.design, len(problem.strata), self.config)[1]
 
         def density(parameters: np.ndarray) -> tuple[float, np.ndarray]:
@@ -84,15 +110,15 @@ class Scorer:
         start = start if start is not None and len(start) == len(prior_sd) else None
         laplace = find_mode(problem, prior_sd, density, start)
         evidence = laplace_log_evidence(problem, laplace, density(laplace.mode)[0])
-        return CandidateScore(tuple(float(d) for d in decays), evidence, laplace.mode)
+        return CandidateScore(tuple(float(v) for v in candidate), evidence, laplace.mode)
 
     def held_out(self, score: CandidateScore) -> np.ndarray:
         """Squared money error by consumer, (N,), of a scored candidate; its rows are rows_count - 1 a consumer."""
-        statistics, problem = self._problem(score.decays)
+        statistics, problem = self._problem(score.candidate)
         return held_out_errors(statistics, problem, self.completed, score.mode, self.config, self.folds)
 
-    def _problem(self, decays: Sequence[float]) -> tuple[SufficientStatistics, Problem]:
-        statistics = SufficientStatistics.from_panel(carried_panel(self.panel, decays))
+    def _problem(self, candidate: Sequence[float]) -> tuple[SufficientStatistics, Problem]:
+        statistics = candidate_statistics(self.panel, candidate)
         if self.noise_strata is not None:
             statistics = replace(statistics, spend_stratum=variance_strata(statistics, self.noise_strata))
         design = _without_own_levels(
@@ -109,9 +135,10 @@ def candidate_design(
 ) -> Design:
     """The design of adstocked statistics, exposure columns scaled to the within-consumer sd that `plain` gives them.
 
-    plain: statistics of the same panel without carry-over, whose own design is unchanged by this.
+    plain: statistics of the same panel without carry-over, whose own design is unchanged by this; the sizes of slopes,
+    on which priors of their differences rest, are its own for every candidate.
     """
-    design = build_design(statistics, characteristics, config)
+    design, first = (build_design(s, characteristics, config) for s in (statistics, plain))
     now, before = _within_shares(statistics), _within_shares(plain)
     names = [c.name for c in plain.columns]
     factors = np.ones(len(design.row_columns))
@@ -125,7 +152,9 @@ def candidate_design(
         replace(m, centre=m.centre * f, scale=m.scale * f)
         for m, f in ((m, float(np.prod(factors[list(m.row_columns)]))) for m in design.means)
     )
-    return replace(design, row_columns=rows, means=means)
+    is_same = len(first.slope_sizes) == len(design.slope_sizes)
+    sizes = first.slope_sizes if is_same else design.slope_sizes
+    return replace(design, row_columns=rows, means=means, slope_sizes=sizes)
 
 
 def variance_strata(statistics: SufficientStatistics, count: int) -> np.ndarray:

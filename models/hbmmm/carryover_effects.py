@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from models.errors import PanelError
+from models.hbmmm.candidate_scores import candidate_statistics, transforms
 from models.hbmmm.carried_weights import carried_estimands
 from models.hbmmm.carryover import CarryoverFit
 from models.hbmmm.effect_draws import ConsumerMoments
 from models.hbmmm.effects import EffectDraws, EffectTables, draw_effects, effect_tables, population_numbers
-from models.hbmmm.statistics import SufficientStatistics
-from models.transforms.adstock import carried_panel
 
 DRAWS = 1000
 
@@ -38,13 +37,17 @@ def carryover_effects(fitted: CarryoverFit, panel: Any, draws_count: int = DRAWS
     parts = [
         draw_effects(
             fit,
-            SufficientStatistics.from_panel(carried_panel(panel, decays)),
+            candidate_statistics(panel, candidate),
             carried_estimands(
-                panel, decays, fit.consumer_ids, fit.design.modelled_channels, fit.design.bends
+                panel,
+                transforms(candidate, len(panel.channel_ids))[0],
+                fit.consumer_ids,
+                fit.design.modelled_channels,
+                fit.design.bends,
             ),
             panel.characteristics,
         )
-        for decays, fit in zip(fitted.choice.drawn, fitted.fits, strict=True)
+        for candidate, fit in zip(fitted.choice.drawn, fitted.fits, strict=True)
     ]
     flat = _mixed(parts, weights, draws_count)
     numbers = population_numbers(flat, first.config.interval_level) | _quality(parts, weights)

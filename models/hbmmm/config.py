@@ -36,8 +36,10 @@ class HBMMMConfig:
     min_level_consumers: levels of a categorical characteristic with fewer consumers are pooled as "other".
     min_segment_consumers: segment cells with fewer consumers are pooled before publishing.
     collinearity_threshold: the concave column is dropped where its within-consumer R2 on x exceeds this.
-    prior_*_sd: standard deviation of the normal prior on a fixed coefficient; scale of the half-normal prior on
-        a standard deviation; prior_log_noise_sd: of the normal prior on log noise sd (mean 0).
+    prior_*_sd: standard deviation of the normal prior on a fixed coefficient; prior_*_scale: scale of the half-normal
+        prior on a standard deviation; prior_log_noise_sd: of the normal prior on log noise sd (mean 0).
+    prior_*_share: sd or scale of the prior on how a slope differs (by a standard deviation of a characteristic, between
+        consumers, between markets), as a share of the slope's own size (Design.slope_sizes).
     robust_errors: stretch population draws to consumer-clustered errors where these are wider.
     worker_processes: processes over imputations (1 = in this process); threads of importance sampling and of the draws
         of consumer effects, which do not depend on their number.
@@ -69,11 +71,11 @@ class HBMMMConfig:
     prior_intercept_sd: float = 3.0
     prior_row_sd: float = 1.0
     prior_intercept_moderator_sd: float = 1.0
-    prior_slope_moderator_sd: float = 0.1
+    prior_slope_moderator_share: float = 0.3
     prior_consumer_intercept_scale: float = 2.0
-    prior_consumer_slope_scale: float = 0.3
+    prior_consumer_slope_share: float = 1.0
     prior_market_intercept_scale: float = 0.3
-    prior_market_slope_scale: float = 0.3
+    prior_market_slope_share: float = 0.15
     prior_log_noise_sd: float = 1.0
     slope_correlations: Literal["lkj", "none"] = "lkj"
     prior_slope_correlation: float = 2.0

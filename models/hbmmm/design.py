@@ -13,7 +13,7 @@ reused by a refresh without rescaling priors.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,9 @@ class Design:
     slope_columns: index in D of [1, x_1..x_C] (k). market_columns: index in D of R (r), the k first.
     characteristics, means: what the consumer features are made of, in feature order.
     moderators: (row column, feature) pairs, sorted by row column: the q coefficients omega.
+    slope_sizes: of market_columns but the intercept, how large the slope is, scaled: sqrt(b^2 + se^2) of the within
+        regression on them and the periods. Differences between people and markets are judged against it: effects of
+        media are a few hundredths of an outcome's sd, so that no fixed scale suits both them and their differences.
     dropped: (column name, reason) of what the statistics hold and the model leaves out.
     """
 
@@ -73,6 +76,7 @@ class Design:
     dropped: tuple[tuple[str, str], ...]
     channel_ids: tuple[str, ...]
     has_market_level: bool
+    slope_sizes: tuple[float, ...]
     has_correlated_slopes: bool = False
 
     @property
@@ -151,6 +155,7 @@ class Design:
             dropped=tuple((str(n), str(r)) for n, r in values["dropped"]),
             channel_ids=tuple(values["channel_ids"]),
             has_market_level=bool(values["has_market_level"]),
+            slope_sizes=tuple(float(s) for s in values["slope_sizes"]),
             has_correlated_slopes=bool(values["has_correlated_slopes"]),
         )
 
@@ -189,8 +194,20 @@ def build_design(
         dropped=dropped,
         channel_ids=statistics.channel_ids,
         has_market_level=len(np.unique(statistics.market_index)) > 2,
+        slope_sizes=_slope_sizes(rows, slopes[1:] + covariates, moments, outcome_scale),
         has_correlated_slopes=config.slope_correlations == "lkj" and len(slopes) > 2,
     )
+
+
+def with_slope_sizes(design: Design, statistics: SufficientStatistics) -> Design:
+    """The design with the sizes of slopes that these statistics show: what a refit on other data starts from.
+
+    Raises PanelError for statistics with other columns.
+    """
+    design.require_columns(statistics)
+    moments = _Moments.of(statistics)
+    sizes = _slope_sizes(design.row_columns, design.market_columns[1:], moments, design.outcome_scale)
+    return replace(design, slope_sizes=sizes)
 
 
 def feature_matrix(design: Design, row_means: np.ndarray, completed: pd.DataFrame) -> np.ndarray:
@@ -294,6 +311,28 @@ def _row_columns(
             )
         )
     return tuple(kept), tuple(dropped)
+
+
+def _slope_sizes(
+    rows: tuple[RowColumn, ...], columns: tuple[int, ...], moments: _Moments, outcome_scale: float
+) -> tuple[float, ...]:
+    """sqrt(b^2 + se^2) of each of these columns (scaled) in the within regression on them and the periods."""
+    if not columns:
+        return ()
+    periods = [i for i, c in enumerate(rows) if c.kind == "period"]
+    chosen = [*columns, *periods]
+    sources = [rows[i].source for i in chosen]
+    scale = np.array([rows[i].scale for i in chosen])
+    gram = moments.within[np.ix_(sources, sources)] / np.outer(scale, scale)
+    score = moments.within[sources, -1] / scale / outcome_scale
+    unit = np.sqrt(np.maximum(np.diag(gram), _TINY))
+    inverse = np.linalg.pinv(gram / np.outer(unit, unit), rcond=1e-8, hermitian=True) / np.outer(unit, unit)
+    coefficients = inverse @ score
+    residual = moments.within[-1, -1] / outcome_scale**2 - coefficients @ score
+    freedom = max(float(moments.rows.sum() - len(moments.rows) - len(chosen)), 1.0)
+    error = np.diag(inverse) * max(residual, 0.0) / freedom
+    sizes = np.sqrt(coefficients**2 + error)[: len(columns)]
+    return tuple(float(max(size, _TINY)) for size in sizes)
 
 
 def _mean_features(rows: tuple[RowColumn, ...], moments: _Moments) -> tuple[MeanFeature, ...]:

@@ -328,16 +328,19 @@ def prior_table(design: Design, strata_count: int, config: HBMMMConfig) -> tuple
     turns into it.
     """
     slopes = len(design.slope_columns) - 1
+    sizes = dict(zip(design.market_columns[1:], design.slope_sizes, strict=True))  # by row column
     sd = [config.prior_log_noise_sd] * strata_count
-    sd += [config.prior_consumer_intercept_scale] + [config.prior_consumer_slope_scale] * slopes
+    sd += [config.prior_consumer_intercept_scale]
+    sd += [config.prior_consumer_slope_share * sizes[c] for c in design.slope_columns[1:]]
     if design.has_correlated_slopes:
         sd += correlation.normal_sd(slopes, config.prior_slope_correlation).tolist()
     if design.has_market_level:
         sd += [config.prior_market_intercept_scale]
-        sd += [config.prior_market_slope_scale] * (len(design.market_columns) - 1)
+        sd += [config.prior_market_slope_share * size for size in design.slope_sizes]
     sd += [config.prior_intercept_sd] + [config.prior_row_sd] * (len(design.row_columns) - 1)
     for column, _ in design.moderators:
-        sd.append(config.prior_intercept_moderator_sd if column == 0 else config.prior_slope_moderator_sd)
+        of_slope = column and config.prior_slope_moderator_share * sizes[column]
+        sd.append(of_slope or config.prior_intercept_moderator_sd)
     return np.zeros(len(sd)), np.array(sd)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from models.errors import PanelError
 from models.hbmmm.characteristics import Characteristic
 from models.hbmmm.config import HBMMMConfig
-from models.hbmmm.design import Design, build_design
+from models.hbmmm.design import Design, build_design, with_slope_sizes
 from models.hbmmm.fit import HBMMMFit, fit_completed
 from models.hbmmm.statistics import SufficientStatistics
 
@@ -45,7 +45,7 @@ def refit_hbmmm(
     same_strata = set(np.unique(statistics.spend_stratum)) == set(fit.strata)
     return fit_completed(
         statistics,
-        fit.design,
+        with_slope_sizes(fit.design, statistics),
         tuple(one.iloc[rows] for one in fit.completed[:imputations_count]),
         settings,
         np.random.default_rng(settings.seed),
@@ -94,7 +94,7 @@ def design_like(
     made = build_design(statistics, characteristics or fit.design.characteristics, config)
     rows = {column.name: column for column in fit.design.row_columns}
     means = {mean.name: mean for mean in fit.design.means}
-    return replace(
+    design = replace(
         made,
         outcome_scale=fit.design.outcome_scale,
         row_columns=tuple(
@@ -106,3 +106,4 @@ def design_like(
             for m in made.means
         ),
     )
+    return with_slope_sizes(design, statistics)

@@ -17,7 +17,7 @@ from scipy.special import ndtri
 
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.consumers import ConsumerChunk, market_draws, over_consumers
-from models.hbmmm.design import Design
+from models.hbmmm.design import Design, with_slope_sizes
 from models.hbmmm.effect_draws import EffectWeights
 from models.hbmmm.effects import exposure_scales
 from models.hbmmm.exposure_weights import ExposureSums, estimands_of
@@ -99,7 +99,7 @@ def refit_channel_effects(
     rows = rows_of_fit(fit, statistics)
     settings = refit_config(fit, config, imputations_count, seed)
     settings = replace(settings, draws=-(-SPREAD_DRAWS // settings.chains))
-    design = design or fit.design
+    design = design or with_slope_sizes(fit.design, statistics)
     weights = ChannelWeights.of(design, panel, statistics.consumer_ids)
     means, variances, ratios, start = [], [], [], None
     for m, frame in enumerate((completed or fit.completed)[:imputations_count]):

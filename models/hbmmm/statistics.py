@@ -172,9 +172,12 @@ class SufficientStatistics:
         )
 
     @classmethod
-    def from_panel(cls, panel: Any) -> SufficientStatistics:
-        """NumPy reference: the same numbers from a ConsumerPanel's rows, summed in period order."""
-        columns, design = row_design(panel)
+    def from_panel(cls, panel: Any, bends: np.ndarray | None = None) -> SufficientStatistics:
+        """NumPy reference: the same numbers from a ConsumerPanel's rows, summed in period order.
+
+        bends (C,): of the concave columns; None takes the panel's own.
+        """
+        columns, design = row_design(panel, bends)
         consumer = np.asarray(panel.consumer_index)
         order = np.lexsort((np.asarray(panel.period_index), consumer))
         present, starts, counts = np.unique(consumer[order], return_index=True, return_counts=True)
@@ -195,7 +198,7 @@ class SufficientStatistics:
         )
 
 
-def row_design(panel: Any) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
+def row_design(panel: Any, bends: np.ndarray | None = None) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
     """Columns and rows [1, x, log1p(x / bend), Z, period dummies, y] of a panel, raw units; rows (R, m) in its order.
 
     A period gets a dummy when it is a panel period other than the first.
@@ -206,7 +209,7 @@ def row_design(panel: Any) -> tuple[tuple[DesignColumn, ...], np.ndarray]:
     present = np.unique(period)
     columns = [design_column("intercept")]
     columns += [design_column("exposure", str(c)) for c in panel.channel_ids]
-    bends = panel.exposure_bends
+    bends = panel.exposure_bends if bends is None else bends
     columns += [
         design_column("exposure_log1p", str(c), bend=float(b))
         for c, b in zip(panel.channel_ids, bends, strict=True)

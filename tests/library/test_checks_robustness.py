@@ -97,7 +97,7 @@ def test_a_specification_that_matters_shows(small_fit):
     """Negative control: a prior that allows no effect moves the real channel by many standard deviations."""
     panel, _, fit, _ = small_fit
     baseline = specifications(fit, panel)[0].build()
-    scales = ("row_sd", "slope_moderator_sd", "market_slope_scale", "consumer_slope_scale")
+    scales = ("row_sd", "slope_moderator_share", "market_slope_share", "consumer_slope_share")
     tight = replace(fit.config, **{f"prior_{name}": 1e-3 for name in scales})
     moved = compare(_slopes(fit, replace(baseline, config=tight)), _slopes(fit, baseline))
     real = moved.set_index("channel_id").loc["channel0"]
@@ -121,7 +121,7 @@ def test_weights_of_the_same_prior_are_equal_and_of_a_near_one_agree_with_its_re
     fit = small_fit[2]
     same = reweight(fit, fit.config)
     assert same.is_reliable and np.ptp(same.weights) == 0 and same.weights.sum() == pytest.approx(1.0)
-    rows = table[table["specification"] == "market_slope_scale halved"].set_index(["channel_id", "estimand"])
+    rows = table[table["specification"] == "market_slope_share halved"].set_index(["channel_id", "estimand"])
     refit, weighed = (rows[rows["specification_kind"] == kind] for kind in ("prior", "prior_reweighted"))
     gap = (refit["difference"] - weighed["difference"]).abs()
     assert (gap < 0.3 * refit["standard_deviation"]).all()

@@ -74,7 +74,7 @@ def test_levels_and_penalties_are_what_they_should_be(fitted: dict):
     assert 3 < found["marginal DIC"].effective_parameters < 1.3 * global_count
     conditional, marginal = found["conditional WAIC"], found["marginal WAIC"]
     assert abs(conditional.value - found["conditional LOO"].value) < 0.2 * conditional.effective_parameters
-    assert abs(marginal.value - found["marginal LOO"].value) < 0.5 * marginal.effective_parameters
+    assert abs(marginal.value - found["marginal LOO"].value) < 0.6 * marginal.effective_parameters
     assert marginal.value - conditional.value > 10 * abs(conditional.value - found["conditional LOO"].value)
     assert conditional.points_count == panel.rows_count and marginal.points_count == panel.consumers_count
     with pytest.raises(ValueError, match="must not be subtracted"):

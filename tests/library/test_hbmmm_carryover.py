@@ -13,6 +13,7 @@ from models.hbmmm.candidate_scores import (
     CandidateScore,
     Scorer,
     candidate_design,
+    candidate_statistics,
     held_out_errors,
     laplace_log_evidence,
     variance_strata,
@@ -41,7 +42,7 @@ from models.simulate.consumers import simulate_consumers
 from models.transforms.adstock import carried_panel
 
 FAST = HBMMMConfig(inference="laplace", draws=100, effect_draws=400, imputations_count=2, imputation_rounds=3)
-GRID = CarryoverConfig(decays=(0.0, 0.5, 0.8), draws=4, rounds=1)
+GRID = CarryoverConfig(decays=(0.0, 0.5, 0.8), bend_factors=(1.0,), draws=4, rounds=1)
 KEYS = ["channel_id", "estimand", "exposure_distribution", "horizon"]
 
 
@@ -73,9 +74,7 @@ def carried():
 
 def whole_choice(panel, drawn, weights):
     """A choice made by hand."""
-    return CarryoverChoice(
-        GRID, tuple(panel.channel_ids), drawn, np.array(weights), np.empty((0, 0)), {}, {}, False
-    )
+    return CarryoverChoice(GRID, tuple(panel.channel_ids), drawn, np.array(weights), (), {}, {}, False)
 
 
 # ------------------------------------------------------------------------------ scores
@@ -84,6 +83,22 @@ def test_decay_zero_keeps_the_models_own_design(carry_world):
     frame = tidy_characteristics(carry_world[1].characteristics, statistics.consumer_ids)
     known = learn_characteristics(frame, FAST)
     assert candidate_design(statistics, statistics, known, FAST) == build_design(statistics, known, FAST)
+
+
+def test_a_bend_factor_moves_the_concave_column_alone(carry_world):
+    panel = carry_world[1]
+    plain, moved = (candidate_statistics(panel, (0.0,) * 3 + f) for f in ((), (4.0, 1.0, 1.0)))
+    assert [c.bend / p.bend for c, p in zip(moved.columns, plain.columns, strict=True)].count(4.0) == 1
+    m = len(plain.columns)
+    at = [c.name for c in plain.columns].index(f"exposure_log1p[{panel.channel_ids[0]}]")
+    first, second = np.triu_indices(m)
+    same = (first != at) & (second != at)
+    np.testing.assert_array_equal(moved.packed[:, same], plain.packed[:, same])
+    row = np.array(panel.exposures)[:, 0]
+    total = np.bincount(panel.consumer_index, np.log1p(row / moved.columns[at].bend))
+    np.testing.assert_allclose(moved.packed[:, at], total, rtol=1e-12)
+    with pytest.raises(PanelError, match="a bend factor or none"):
+        candidate_statistics(panel, (0.0,) * 4)
 
 
 def test_exposure_columns_vary_as_much_within_consumers_at_every_decay(carry_world):
@@ -148,7 +163,7 @@ def test_held_out_errors_are_money_about_the_consumers_own_mean(money_panel):
     silent = replace(
         FAST,
         include_period_effects="none",
-        **dict.fromkeys(("prior_row_sd", "prior_slope_moderator_sd", "prior_market_slope_scale"), 1e-7),
+        **dict.fromkeys(("prior_row_sd", "prior_slope_moderator_share", "prior_market_slope_share"), 1e-7),
     )
     about = panel.gmv - panel.consumer_means(panel.gmv)[panel.consumer_index]
     expected = np.bincount(panel.consumer_index, about**2)
@@ -225,7 +240,7 @@ def test_every_weight_is_there(carried):
     assert (choice.weights > 0).all()
     totals = choice.decay_probabilities.groupby("channel_id")["probability"].sum()
     np.testing.assert_allclose(totals, 1.0)
-    np.testing.assert_allclose(choice.lines.sum(axis=1), 1.0)
+    np.testing.assert_allclose([line.sum() for line in choice.lines], 1.0)
     assert set(choice.drawn) <= set(choice.scores)
     assert choice.candidates["held_out_z"].min() == 0.0
 
@@ -237,7 +252,7 @@ def faked(monkeypatch, evidence, errors):
         "score",
         lambda self, d, start=None: CandidateScore(tuple(d), evidence(np.array(d)), np.zeros(1)),
     )
-    monkeypatch.setattr(Scorer, "held_out", lambda self, score: errors(np.array(score.decays)))
+    monkeypatch.setattr(Scorer, "held_out", lambda self, score: errors(np.array(score.candidate)))
 
 
 def test_held_out_error_has_the_last_word(carried, monkeypatch):
@@ -274,7 +289,7 @@ def test_weights_are_the_posterior_where_channels_depend_on_each_other(carried, 
     exact = np.exp(exact - exact.max()) / np.exp(exact - exact.max()).sum()
     found = {decays: w for decays, w in zip(choice.drawn, choice.weights, strict=True)}
     error = [abs(found.get(tuple(grid[row].tolist()), 0.0) - p) for row, p in zip(every, exact, strict=True)]
-    independent = np.array([np.prod(choice.lines[np.arange(3), row]) for row in every])
+    independent = np.array([np.prod(np.array(choice.lines)[np.arange(3), row]) for row in every])
     assert max(error) < 0.03
     assert np.abs(independent - exact).max() > 0.06
 
@@ -290,6 +305,8 @@ def test_refuses_what_it_cannot_choose_on(carried):
         {"decays": (0.3, 0.5)},
         {"decays": (0.0, 1.0)},
         {"prior_weights": (1.0,)},
+        {"bend_factors": (0.5, 2.0)},
+        {"bend_factors": (1.0, 0.5)},
         {"folds": 1},
         {"draws": 0},
         {"held_out_z": 0.0},

@@ -42,6 +42,24 @@ def test_slopes_are_moderated_by_characteristics_and_own_mean(money_panel):
     assert "exposure[channel0]:mean(exposure[channel1])" not in names
 
 
+def test_sizes_of_slopes_are_those_of_the_within_regression(money_panel):
+    panel = money_panel(60, 8, 4)[0]
+    _, _, design = design_of(panel)
+    columns = np.column_stack([panel.exposures, panel.covariates])
+    periods = (panel.period_index[:, None] == np.arange(1, panel.period_index.max() + 1)).astype(float)
+    scales = np.array([design.row_columns[c].scale for c in design.market_columns[1:]])
+    x = np.column_stack([columns / scales, periods])
+    x = x - panel.consumer_means(x)[panel.consumer_index]
+    y = panel.gmv / design.outcome_scale
+    y = y - panel.consumer_means(y[:, None])[panel.consumer_index][:, 0]
+    inverse = np.linalg.inv(x.T @ x)
+    b = inverse @ (x.T @ y)
+    freedom = len(y) - panel.consumers_count - x.shape[1]
+    variance = np.diag(inverse) * ((y - x @ b) ** 2).sum() / freedom
+    expected = np.sqrt(b**2 + variance)[: columns.shape[1]]
+    np.testing.assert_allclose(design.slope_sizes, expected, rtol=1e-8)
+
+
 def test_statistics_whose_concave_column_bends_elsewhere_are_refused(money_panel):
     statistics, frame, design = design_of(money_panel(60, 8, 4)[0])
     columns = [replace(c, bend=2 * c.bend) if c.kind == "exposure_log1p" else c for c in statistics.columns]

@@ -214,7 +214,7 @@ def test_clustered_errors_repair_coverage_under_heteroskedastic_noise(money_pane
     """40 worlds where exposed rows are five times as noisy, and random slopes (which soak most of that up: ratio 1.07
     instead of 1.80) are kept at zero. The model's own errors under-cover: the negative control."""
     config = HBMMMConfig(
-        include_period_effects="none", prior_consumer_slope_scale=1e-3, prior_market_slope_scale=1e-3
+        include_period_effects="none", prior_consumer_slope_share=1e-3, prior_market_slope_share=1e-3
     )
     world = {"log_rate": -1.5, "targeting": 0.3, "exposed_noise": 5.0, "noise_sd": 5.0, "binary": True}
     inside_model = inside_wider = 0

@@ -172,7 +172,7 @@ def test_nothing_constant_about_a_consumer_can_move_a_slope(money_panel):
         extra = shift * 30.0 * np.random.default_rng(0).normal(size=40) ** 3
         moved = np.array(panel.gmv) + extra[panel.consumer_index]
         rows = type("Rows", (), {name: getattr(panel, name) for name in vars(panel)})()
-        rows.gmv = moved
+        rows.gmv, rows.exposure_bends = moved, panel.exposure_bends
         problem = build_problem(SufficientStatistics.from_panel(rows), design, frame)
         parameters = np.full(len(problem.parameter_names), 0.3)
         precision, right = fixed_precision(

@@ -61,7 +61,7 @@ def test_some_consumers_and_other_priors(small_fit, statistics):
     some = refit_hbmmm(fit, statistics.subset(np.arange(0, 120, 2)))
     assert some.consumer_ids.tolist() == fit.consumer_ids[::2].tolist()
     assert some.completed[0].index.tolist() == fit.completed[0].index[::2].tolist()
-    scales = ("row_sd", "slope_moderator_sd", "market_slope_scale", "consumer_slope_scale")
+    scales = ("row_sd", "slope_moderator_share", "market_slope_share", "consumer_slope_share")
     priors = replace(fit.config, **{f"prior_{name}": 1e-3 for name in scales})
     tight = refit_hbmmm(fit, statistics, config=priors)
     assert (slopes(tight, panel)["mean"].abs() < 0.2 * slopes(fit, panel)["mean"].abs()).all()

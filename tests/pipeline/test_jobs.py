@@ -41,6 +41,7 @@ def test_only_the_monthly_job_runs_refits(definitions):
     assert definitions.resolve_job_def("run_robustness").run_config["ops"] == {
         "robustness__robustness_checks": {"config": {"refits": True}},
         "robustness__placebo_refits": {"config": {"refits": True}},
+        "robustness__carryover_estimates": {"config": {"refits": True}},
     }
     assert not definitions.resolve_job_def("full_refresh").run_config
 
