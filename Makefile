@@ -16,9 +16,7 @@ TORCH_PARTS := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-c
 LOCK_SKIP := $(foreach part,$(TORCH_PARTS),--no-emit-package $(part))
 
 .DEFAULT_GOAL := help
-INFERENCE ?= auto
-NAIVE ?= 500
-SIZES ?= 5000 50000 500000
+PART ?= warm
 REPLICATES ?= 200
 MISSPECIFIED ?= 40
 STUDY ?=
@@ -62,8 +60,8 @@ lint: setup ## ruff, import contracts, sqlfluff
 ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
 	@$(RUN_ENV) $(BIN)/python -m orchestration.cli ui
 
-bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers, warm (SIZES="5000 50000", INFERENCE=auto|nuts|importance, NAIVE=500)
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.hbmmm_scale --sizes $(SIZES) --inference $(INFERENCE) --naive $(NAIVE)
+bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers (PART=warm|nuts|cold|beyond, STUDY="--sizes 5000 50000"); nuts resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.hbmmm_$(PART) $(STUDY)
 
 study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200, MISSPECIFIED=40)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES) --misspecified $(MISSPECIFIED)

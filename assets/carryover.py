@@ -6,8 +6,7 @@ import dagster as dg
 
 from assets import keys
 from assets.checks import markdown
-from assets.hbmmm import read_fit_pointer
-from assets.robustness import RobustnessRunConfig
+from assets.robustness import RobustnessRunConfig, reason_without_fit, robustness_input
 from assets.robustness_fits import HOW_TO_RUN, RobustnessInput, log_robustness
 from assets.status import EVALUATED, load_refresh, read_parquet, write_family
 from models.errors import ConvergenceError, PanelError
@@ -36,11 +35,11 @@ def carryover_estimates(
 ) -> dg.MaterializeResult:
     """Decays and bends weighted by marginal likelihood, and the effects they give: in the period, and in all later."""
     refresh = load_refresh()
-    pointer = read_fit_pointer(refresh)
-    if pointer["status"] != EVALUATED:
-        write_family(refresh, keys.FAMILY_CARRYOVER, NOT_EVALUATED, pointer["reason"])
-        return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": pointer["reason"]})
-    given = RobustnessInput(refresh, pointer, config.refits or refresh.settings.robustness_refits)
+    given = robustness_input(refresh, config)
+    if given is None:
+        reason = reason_without_fit(refresh)
+        write_family(refresh, keys.FAMILY_CARRYOVER, NOT_EVALUATED, reason)
+        return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason})
     try:
         tables = _tables(given)
     except (PanelError, ConvergenceError) as error:

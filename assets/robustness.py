@@ -153,9 +153,13 @@ def without_fit(refresh: Refresh, table: str) -> dg.MaterializeResult:
     from orchestration.resources.artefacts import write_artefact
 
     write_artefact(refresh.artefacts_dir, table, keys.FAMILY_HBMMM, refresh.as_of_date, None)
+    return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason_without_fit(refresh)})
+
+
+def reason_without_fit(refresh: Refresh) -> str:
+    """Why `robustness_input` gave nothing."""
     pointer = read_fit_pointer(refresh)
-    reason = pointer.get("reason") or f"refits know outcome money only; this fit's is {pointer['outcome']}"
-    return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason})
+    return pointer.get("reason") or f"refits know outcome money only; this fit's is {pointer['outcome']}"
 
 
 def publish(given: RobustnessInput, name: str, table: "pd.DataFrame") -> None:

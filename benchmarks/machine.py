@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def provenance() -> dict[str, Any]:
-    """Date, commit, whether the tree differs from it, machine size, load and versions."""
+    """Date, commit, whether the tree differs from it but for the studies' pages, machine size, load and versions."""
     import duckdb
     import numba
     import numpy
@@ -29,7 +29,7 @@ def provenance() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": git("rev-parse", "HEAD"),
-        "tree_is_clean": git("status", "--porcelain") == "",
+        "tree_is_clean": git("status", "--porcelain", "--", ".", ":!docs/studies") == "",
         "cores": os.cpu_count(),
         "memory_gib": round(memory, 1),
         "load_average": round(os.getloadavg()[0], 2),

@@ -20,7 +20,7 @@ CONVERGED = 1.01
 
 def compare(consumers_count: int, folder: Path) -> list[dict[str, Any]]:
     """Rows of the table: naive non-centred, then ours by NUTS; seconds exclude compilation of both."""
-    from benchmarks.hbmmm_scale import read_statistics, write_world
+    from benchmarks.hbmmm_world import read_statistics, write_world
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.fit import fit_hbmmm
     from models.simulate.consumer_months import ConsumerMonthsConfig

@@ -60,6 +60,7 @@ class HBMMMConfig:
         the latter from importance_consumers on, and NUTS where its k-hat or size fails; "laplace": draws of the
         normal approximation at the mode, for refits by the hundred (refit.py), which no check lets through.
     importance_draws: particles of a stage of it.
+    collapsed_consumers: from so many consumers on NUTS moves in the variances alone (collapsed_sampler.py).
     """
 
     chains: int = 4
@@ -94,13 +95,14 @@ class HBMMMConfig:
     inference: Literal["auto", "nuts", "importance", "laplace"] = "auto"
     importance_consumers: int = 50_000
     importance_draws: int = 500
+    collapsed_consumers: int = 20_000
     robust_errors: bool = True
     worker_processes: int = 1
 
     def __post_init__(self) -> None:
         """Refuse settings that would only fail after minutes of sampling."""
         counts = ("chains", "tune", "draws", "effect_draws", "imputation_rounds", "worker_processes")
-        for name in (*counts, "importance_consumers", "importance_draws"):
+        for name in (*counts, "importance_consumers", "importance_draws", "collapsed_consumers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}; raise it.")
         for name in ("interval_level", "target_accept", "collinearity_threshold"):

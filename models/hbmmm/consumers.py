@@ -7,7 +7,7 @@ are seeded each, so that the result does not depend on how many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -51,8 +51,35 @@ def market_draws(
     problem: Problem, parameters: np.ndarray, rng: np.random.Generator | None, threads_count: int = 1
 ) -> np.ndarray:
     """Market effects (S, J, r) for each row of parameters (S, d); with rng None the conditional means."""
-    k, r, draws = problem.slopes_count, problem.market_count, len(parameters)
-    pieces = [problem.split(np.ascontiguousarray(row)) for row in parameters]
+    return market_draws_of_parts([problem], parameters, rng, threads_count)
+
+
+def market_draws_of_parts(
+    problems: Iterable[Problem],
+    parameters: np.ndarray,
+    rng: np.random.Generator | None,
+    threads_count: int = 1,
+) -> np.ndarray:
+    """market_draws of all consumers of several problems with one design, gone through once."""
+    total, sums, pieces = 0.0, 0.0, []
+    for problem in problems:
+        pieces = [problem.split(np.ascontiguousarray(row)) for row in parameters]
+        more = _market_sums(problem, pieces, threads_count)
+        total, sums = total + more[0], sums + more[1]
+    out = np.empty(sums.shape)
+    markets, r = sums.shape[1:]
+    half, unused = np.empty((markets, r, r)), np.empty(r)
+    for s, (_, _, scale, _) in enumerate(pieces):
+        kernel.integrate_markets(total[s], sums[s], scale, out[s], half, unused)
+        if rng is not None:
+            normal = rng.standard_normal((markets, r))
+            out[s] += np.einsum("jrc,jc->jr", half, normal)
+    return out
+
+
+def _market_sums(problem: Problem, pieces: list[tuple], threads_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of A (S, J, r, r) and h (S, J, r) by market, for each draw's pieces (Problem.split)."""
+    k, r, draws = problem.slopes_count, problem.market_count, len(pieces)
     width = len(problem.design.row_columns)
     total, sums = np.zeros((draws, problem.markets_count, r, r)), np.zeros((draws, problem.markets_count, r))
 
@@ -79,14 +106,7 @@ def market_draws(
         places = slice(first, first + information.shape[1])
         total[:, places] += information
         sums[:, places] += score
-    out = np.empty(sums.shape)
-    half, unused = np.empty((problem.markets_count, r, r)), np.empty(r)
-    for s, (_, _, scale, _) in enumerate(pieces):
-        kernel.integrate_markets(total[s], sums[s], scale, out[s], half, unused)
-        if rng is not None:
-            normal = rng.standard_normal((problem.markets_count, r))
-            out[s] += np.einsum("jrc,jc->jr", half, normal)
-    return out
+    return total, sums
 
 
 def over_consumers(

@@ -190,7 +190,7 @@ def fit_completed(
     samples = sample_all(jobs, tell)
     seconds["sampling"] = time.perf_counter() - started
     tell("consumer effects", 0.95)
-    fit = fit_of_samples(statistics, design, completed, config, rng, samples, seconds)
+    fit = fit_of_samples(statistics, design, completed, config, samples, rng, seconds)
     tell("done", 1.0)
     return fit
 
@@ -200,22 +200,29 @@ def fit_of_samples(
     design: Design,
     completed: tuple[pd.DataFrame, ...],
     config: HBMMMConfig,
-    rng: np.random.Generator,
     samples: list[Sample],
+    rng: np.random.Generator,
     seconds: dict[str, float],
+    markets: np.ndarray | None = None,
 ) -> HBMMMFit:
-    """The fit that one sample of the global parameters a completed data set makes; seconds: those spent before."""
+    """What samples of the global parameters become for these consumers.
+
+    markets (imputation, kept, J, r): draws of the market effects for the kept draws where they come from more consumers
+    than these; None draws them here.
+    """
     started = time.perf_counter()
-    config_each = replace(config, draws=config.draws_each(len(completed)))
     row_means = consumer_row_means(statistics, design)
     draws = np.stack([s.draws for s in samples])
-    kept_index = _kept_index(config_each, len(completed))
-    markets, moments = [], _CoefficientMoments(len(row_means))
+    kept_index = kept_draws_index(replace(config, draws=draws.shape[2]), len(completed))
+    drawn, moments = [], _CoefficientMoments(len(row_means))
     for m, (one, sample) in enumerate(zip(completed, samples, strict=True)):
         problem = build_problem(statistics, design, one)
         kept = sample.draws.reshape(-1, sample.draws.shape[-1])[kept_index]
-        markets.append(market_draws(problem, kept, rng, config.worker_processes))
-        moments.add(problem, kept, markets[-1], [config.seed, m + 1, 1], config.worker_processes)
+        if markets is None:
+            drawn.append(market_draws(problem, kept, rng, config.worker_processes))
+        else:
+            drawn.append(markets[m])
+        moments.add(problem, kept, drawn[-1], [config.seed, m + 1, 1], config.worker_processes)
     mean, covariance, learned = moments.of_all(len(completed))
     seconds["consumers"] = time.perf_counter() - started
     return HBMMMFit(
@@ -232,7 +239,7 @@ def fit_of_samples(
         row_means=row_means,
         completed=completed,
         kept_index=kept_index,
-        market_draws=np.stack(markets),
+        market_draws=np.stack(drawn),
         coefficient_mean=mean,
         coefficient_covariance=covariance,
         learned_share=learned,
@@ -299,8 +306,8 @@ def _predictors(statistics: SufficientStatistics, row_means: np.ndarray) -> np.n
     return np.column_stack([means, statistics.rows_count, dummies])
 
 
-def _kept_index(config: HBMMMConfig, imputations_count: int) -> np.ndarray:
-    """Evenly spaced draws of one imputation, equally many of each chain."""
+def kept_draws_index(config: HBMMMConfig, imputations_count: int) -> np.ndarray:
+    """Evenly spaced draws (kept,) of one imputation that effects are drawn for, equally many of each chain."""
     per_chain = min(max(config.effect_draws // (imputations_count * config.chains), 1), config.draws)
     within = np.linspace(0, config.draws - 1, per_chain).round().astype(int)
     return (np.arange(config.chains)[:, None] * config.draws + within[None, :]).ravel()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,24 +17,23 @@ from scipy import linalg, optimize, special
 from threadpoolctl import threadpool_limits
 
 from models.errors import ConvergenceError
-from models.hbmmm.collapsed import CollapsedPosterior, CollapsedProblem, build_collapsed
+from models.hbmmm.collapsed import CollapsedPosterior
+from models.hbmmm.collapsed_problem import CollapsedProblem, build_collapsed
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design
+from models.hbmmm.importance_proposal import Density, Proposal, Space
 from models.hbmmm.psis import SmoothedWeights, smooth_weights
 from models.hbmmm.sample import Sample
 from models.hbmmm.statistics import SufficientStatistics
 
 Progress = Callable[[str, float], None]
-Density = Callable[[np.ndarray], np.ndarray]
 SUBSAMPLES = (20_000, 60_000)  # consumers that mode and curvature are searched on before all of them
 SMALLEST = 1e-3  # of a standard deviation, scaled, in the search for the mode
-DEGREES = 10.0  # of the t proposal
 STAGES = 9  # times config.importance_draws particles at most
 WANTED_SIZE = 1000.0  # effective size at which stages end
 K_HAT_MOST = (
     0.5  # Vehtari et al. 2024: below it importance sampling errs little more than its effective size says
 )
-FAR = 4.0  # own posterior sds from zero from which a standard deviation is proposed on log scale, else folded at zero
 
 
 def sample_importance(
@@ -82,7 +80,7 @@ def sample_importance(
 
 def _adapt(
     particles: _Particles,
-    space: _Space,
+    space: Space,
     mean: np.ndarray,
     covariance: np.ndarray,
     config: HBMMMConfig,
@@ -98,7 +96,7 @@ def _adapt(
     proposals, points, fixed, log_density = [], [], [], []
     stage, total, count = 0, 0, config.importance_draws // 2
     while total < most:
-        proposal = _Proposal(mean, covariance, space.folded)
+        proposal = Proposal(mean, covariance, space.folded)
         new = proposal.draw(count, rng)
         values, coefficients = np.empty(count), []
         for i, value, one in particles.evaluate(space.to_parameters(new), stage):
@@ -157,6 +155,10 @@ class _Particles:
             out[i] = value
         return out
 
+    def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log density of one point (d,), and its gradient, on one thread."""
+        return self.workers[0].value_and_gradient(point)
+
     def evaluate(self, points: np.ndarray, stage: int) -> Iterator[tuple[int, float, np.ndarray]]:
         """(index, log density, draw of the fixed coefficients) of each point, in any order; seeded by index."""
         return self._all(points, lambda i: np.random.default_rng([self.seed, stage, i]))
@@ -179,70 +181,6 @@ class _Particles:
             yield from pool.map(one, range(len(points)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Space:
-    """Coordinates of the proposals: standard deviations far from zero as logarithms, where their tails are those of a t
-    or lighter on both sides; those near zero as they are, of either sign. log, folded: positions; spread (d,)."""
-
-    log: np.ndarray
-    folded: np.ndarray
-    spread: np.ndarray
-
-    @classmethod
-    def around(cls, mode: np.ndarray, spread: np.ndarray, scales: np.ndarray) -> _Space:
-        is_far = mode[scales] > FAR * spread[scales]
-        log = scales[is_far]
-        spread = spread.copy()
-        spread[log] /= mode[log]
-        return cls(log, scales[~is_far], spread)
-
-    def to_space(self, parameters: np.ndarray) -> np.ndarray:
-        points = parameters.copy()
-        points[self.log] = np.log(points[self.log])
-        return points
-
-    def to_parameters(self, points: np.ndarray) -> np.ndarray:
-        parameters = points.copy()
-        parameters[..., self.log] = np.exp(points[..., self.log])
-        return parameters
-
-    def log_jacobian(self, points: np.ndarray) -> np.ndarray:
-        return points[..., self.log].sum(axis=-1)
-
-    def density(self, density: Density) -> Density:
-        return lambda points: density(self.to_parameters(points)) + self.log_jacobian(points)
-
-
-class _Proposal:
-    """Multivariate t, folded at zero along the folded positions."""
-
-    def __init__(self, mean: np.ndarray, covariance: np.ndarray, folded: np.ndarray) -> None:
-        self.mean, self.root = mean, linalg.cholesky(covariance, lower=True)
-        self.positive = folded
-        sd = np.sqrt(np.diag(covariance))
-        near = folded[np.argsort(mean[folded] / sd[folded])][:8]
-        self.flips = np.ones((2 ** len(near), len(mean)))
-        for bit, position in enumerate(near):
-            self.flips[:, position] = np.where(np.arange(len(self.flips)) >> bit & 1, -1.0, 1.0)
-
-    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        normal = rng.standard_normal((count, len(self.mean)))
-        stretch = np.sqrt(DEGREES / rng.chisquare(DEGREES, count))
-        points = self.mean + stretch[:, None] * (normal @ self.root.T)
-        points[:, self.positive] = np.abs(points[:, self.positive])
-        return points
-
-    def log_density(self, points: np.ndarray) -> np.ndarray:
-        d = len(self.mean)
-        constant = special.gammaln((DEGREES + d) / 2) - special.gammaln(DEGREES / 2)
-        constant -= 0.5 * d * np.log(DEGREES * np.pi) + np.log(np.diag(self.root)).sum()
-        parts = []
-        for flip in self.flips:
-            z = linalg.solve_triangular(self.root, (points * flip - self.mean).T, lower=True)
-            parts.append(constant - 0.5 * (DEGREES + d) * np.log1p((z**2).sum(axis=0) / DEGREES))
-        return special.logsumexp(parts, axis=0)
-
-
 def scale_positions(problem: CollapsedProblem) -> np.ndarray:
     """Positions of the standard deviations in the variance parameters."""
     s, k = len(problem.strata), problem.slopes_count + 1
@@ -258,7 +196,7 @@ def _approximate(
     prior_sd: np.ndarray,
     config: HBMMMConfig,
     rng: np.random.Generator,
-) -> tuple[_Space, np.ndarray, np.ndarray]:
+) -> tuple[Space, np.ndarray, np.ndarray]:
     """Coordinates, mode and root of the covariance of the variances, on ever larger samples of consumers.
 
     Spreads are those expected for all consumers: what a sample says about them grows with their number, about markets
@@ -276,13 +214,14 @@ def _approximate(
                 f"a sample of {len(chosen)} of {n} consumers has the noise strata {list(part.strata)}, all have "
                 f"{list(problem.strata)}: importance sampling needs each in numbers. Fit with inference='nuts'."
             )
-        density = _Particles(part, prior_sd, config, 0).density
-        x, spread = _climb(density, part, x)
+        particles = _Particles(part, prior_sd, config, 0)
+        density = particles.density
+        x, spread = _climb(particles, part, x)
         if size >= n:
             break
     shrink = np.ones(len(x))
     shrink[: len(x) - part.market_scales_count] = np.sqrt(min(len(chosen) / n, 1.0))
-    space = _Space.around(x, spread * shrink, scale_positions(problem))
+    space = Space.around(x, spread * shrink, scale_positions(problem))
     inner, mean = space.density(density), space.to_space(x)
     mean, root = _settle(inner, mean, np.diag(space.spread / shrink), space.folded)
     return space, mean, shrink[:, None] * _curvature_root(inner, mean, root, space.folded)
@@ -297,8 +236,8 @@ def _start(problem: CollapsedProblem, prior_sd: np.ndarray) -> np.ndarray:
     return x
 
 
-def _climb(density: Density, problem: CollapsedProblem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """L-BFGS from x with the standard deviations on log scale, differences for gradients; (mode, rough sds)."""
+def _climb(particles: _Particles, problem: CollapsedProblem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """L-BFGS from x with the standard deviations on log scale; (mode, rough sds)."""
     positive = scale_positions(problem)
     scale = np.full(len(x), 0.3)
     s = len(problem.strata)
@@ -319,13 +258,13 @@ def _climb(density: Density, problem: CollapsedProblem, x: np.ndarray) -> tuple[
     def log_scale_density(u: np.ndarray) -> np.ndarray:
         """With the Jacobian of the logarithms: without it the density is flat towards a standard deviation of zero."""
         points = to_parameters(u)
-        return density(points) + np.log(points[:, positive]).sum(axis=1)
+        return particles.density(points) + np.log(points[:, positive]).sum(axis=1)
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
-        step = 0.05 * np.eye(len(u))
-        values = log_scale_density(np.concatenate([u[None], u + step, u - step]))
-        d = len(u)
-        return -values[0], -(values[1 : d + 1] - values[d + 1 :]) / 0.1
+        point = to_parameters(u)
+        value, gradient = particles.value_and_gradient(point)
+        gradient[positive] = gradient[positive] * point[positive] + 1.0
+        return -value - np.log(point[positive]).sum(), -gradient * scale
 
     found = optimize.minimize(
         objective,

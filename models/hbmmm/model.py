@@ -9,6 +9,7 @@ swapped, so that one compiled model serves all completed data sets, and all data
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from models.hbmmm import correlation
 from models.hbmmm.backend import load_pymc
 from models.hbmmm.problem import Problem, log_likelihood
+
+Likelihood = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 class CompiledModel:
@@ -30,7 +33,7 @@ class CompiledModel:
         from pytensor.graph.basic import Apply
         from pytensor.graph.op import Op
 
-        slot: dict[str, Problem] = {}
+        slot: dict[str, Likelihood] = {}
 
         class MarginalLogLikelihood(Op):
             """(parameters) -> log-likelihood, gradient; with what makes normal priors of correlations LKJ."""
@@ -42,15 +45,7 @@ class CompiledModel:
                 return Apply(self, [parameters], [pt.dscalar(), pt.dvector()])
 
             def perform(self, node: Apply, inputs: list, outputs: list) -> None:
-                problem = slot["problem"]
-                value, gradient = log_likelihood(problem, inputs[0])
-                part = problem.layout.correlation
-                if part.stop > part.start:
-                    ratio, along = correlation.log_prior_ratio(
-                        inputs[0][part], problem.slopes_count - 1, concentration
-                    )
-                    value += ratio
-                    gradient[part] += along
+                value, gradient = slot["likelihood"](inputs[0])
                 outputs[0][0] = np.asarray(value)
                 outputs[1][0] = gradient
 
@@ -58,6 +53,7 @@ class CompiledModel:
                 return [output_gradients[0] * outputs[1]]
 
         self._slot = slot
+        self._concentration = concentration
         self.names = names
         self.mode = Mode(linker="py", optimizer="fast_compile")
         with pm.Model(coords={"parameter": list(names)}) as model:
@@ -74,7 +70,23 @@ class CompiledModel:
             raise ValueError(
                 "the problem's parameters differ from the compiled model's; compile a model for it."
             )
-        self._slot["problem"] = problem
+        part, concentration = problem.layout.correlation, self._concentration
+
+        def likelihood(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = log_likelihood(problem, parameters)
+            if part.stop > part.start:
+                ratio, along = correlation.log_prior_ratio(
+                    parameters[part], problem.slopes_count - 1, concentration
+                )
+                value += ratio
+                gradient[part] += along
+            return value, gradient
+
+        self._slot["likelihood"] = likelihood
+
+    def load_likelihood(self, likelihood: Likelihood) -> None:
+        """Put in a function that gives the log density less that of the normal priors, and its gradient."""
+        self._slot["likelihood"] = likelihood
 
     def value_and_gradient(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Log posterior density (up to a constant) and gradient."""

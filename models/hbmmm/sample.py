@@ -11,7 +11,8 @@ import numpy as np
 class Sample:
     """draws (chain, draw, d) with standard deviations positive; mode (d,), covariance (d, d); counts and seconds.
 
-    method: "nuts", "importance" or "laplace" (a normal approximation, which nothing vouches for).
+    method: "nuts", "collapsed_nuts" (of the variances alone), "importance" or "laplace" (a normal approximation, which
+        nothing vouches for).
     k_hat, importance_ess: nan but for importance sampling; divergences_count 0 and step_size nan but for NUTS.
     e_bfmi: least energy Bayesian fraction of missing information of the chains (Betancourt 2016); nan but for NUTS.
     evaluations_count: passes over the data; gradients of NUTS, densities of importance sampling.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from models.errors import ConvergenceError
+from models.hbmmm.collapsed_sampler import sample_collapsed
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design
 from models.hbmmm.importance import K_HAT_MOST, sample_importance
@@ -38,10 +39,17 @@ class SamplingJob:
 
     def run(self, progress: Progress | None = None) -> Sample:
         """Sample by NUTS or by the normal approximation."""
+        if self.config.inference != "laplace" and self._takes_collapsed():
+            return sample_collapsed(
+                self.statistics, self.design, self.completed, self.config, self.seed, progress
+            )
         problem = build_problem(self.statistics, self.design, self.completed)
         if self.config.inference == "laplace":
             return sample_normal_approximation(problem, self.config, self.seed, self.start)
         return sample_posterior(problem, self.config, self.seed, progress)
+
+    def _takes_collapsed(self) -> bool:
+        return len(self.statistics.consumer_ids) >= self.config.collapsed_consumers
 
 
 def sample_all(jobs: list[SamplingJob], tell: Progress) -> list[Sample]:

@@ -118,8 +118,8 @@ def fit_two_part(panel: Any, config: HBMMMConfig, progress: Progress | None = No
         incidence_design,
         completed,
         replace(config, inference="laplace"),
-        rng,
         samples,
+        rng,
         seconds,
     )
     amounts = rows.amounts()

@@ -27,7 +27,8 @@ from models.hbmmm.carryover import (
 )
 from models.hbmmm.carryover_effects import carryover_effects, shares_of_draws
 from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
-from models.hbmmm.collapsed import CollapsedPosterior, build_collapsed
+from models.hbmmm.collapsed import CollapsedPosterior
+from models.hbmmm.collapsed_problem import build_collapsed
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import build_design
 from models.hbmmm.effect_draws import ConsumerMoments

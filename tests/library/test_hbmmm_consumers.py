@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.hbmmm import consumers
-from models.hbmmm.consumers import market_draws, over_consumers
+from models.hbmmm.consumers import market_draws, market_draws_of_parts, over_consumers
 from models.hbmmm.effects import compute_effects
 from models.hbmmm.problem import build_problem
 from models.hbmmm.statistics import SufficientStatistics
@@ -33,10 +33,13 @@ def setting(small_fit, money_panel):
     panel, _, fit, _ = small_fit
     statistics = SufficientStatistics.from_panel(panel)
     refit = refit_hbmmm(fit, statistics)
-    many = build_problem(
-        _three_times(statistics), fit.design, refit.completed[0].loc[refit.completed[0].index.repeat(3)]
-    )
+    many = _problem(_three_times(statistics), fit, refit)
     return many, refit.draws[0].reshape(-1, refit.draws.shape[-1])[:40]
+
+
+def _problem(statistics, fit, refit):
+    people = refit.completed[0].loc[[c.rpartition("-")[0] for c in statistics.consumer_ids]]
+    return build_problem(statistics, fit.design, people)
 
 
 def _three_times(statistics):
@@ -59,6 +62,24 @@ def test_the_number_of_threads_changes_nothing(setting):
     np.testing.assert_array_equal(one[0], three[0])
     np.testing.assert_array_equal(one[1], three[1])
     assert np.isfinite(one[1]).all()
+
+
+def test_market_effects_come_from_all_parts_together(small_fit):
+    from models.hbmmm.refit import refit_hbmmm
+
+    panel, _, fit, _ = small_fit
+    statistics = SufficientStatistics.from_panel(panel)
+    refit = refit_hbmmm(fit, statistics)
+    parameters = refit.draws[0].reshape(-1, refit.draws.shape[-1])[:5]
+    tripled = _three_times(statistics)
+    whole = market_draws(_problem(tripled, fit, refit), parameters, np.random.default_rng(3))
+    parts = [
+        _problem(tripled.subset(np.arange(k, len(tripled.consumer_ids), 3)), fit, refit) for k in range(3)
+    ]
+    together = market_draws_of_parts(parts, parameters, np.random.default_rng(3))
+    np.testing.assert_allclose(together, whole, rtol=1e-8, atol=1e-10)
+    alone = market_draws(parts[0], parameters, np.random.default_rng(3))
+    assert np.abs(alone - whole).max() > 0.01
 
 
 def test_twins_share_their_mean_and_not_their_noise(setting):

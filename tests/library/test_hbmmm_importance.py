@@ -8,13 +8,15 @@ import pytest
 
 from models.errors import ConvergenceError
 from models.hbmmm.characteristics import learn_characteristics
-from models.hbmmm.collapsed import CollapsedPosterior, build_collapsed
+from models.hbmmm.collapsed import CollapsedPosterior
+from models.hbmmm.collapsed_problem import build_collapsed
 from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import build_design
 from models.hbmmm.fit import fit_hbmmm
-from models.hbmmm.laplace import fixed_precision
+from models.hbmmm.laplace import Laplace, fixed_precision
 from models.hbmmm.problem import build_problem, log_posterior, prior_table
 from models.hbmmm.psis import smooth_weights
+from models.hbmmm.sampler import Chains, Nuts
 from models.hbmmm.statistics import DesignColumn, SufficientStatistics
 from models.simulate.consumer_months import (
     CHANNEL_IDS,
@@ -84,6 +86,32 @@ def test_the_collapsed_density_is_the_marginal_likelihood_integrated(correlation
         np.testing.assert_allclose(fixed, parameters[first:], atol=1e-9)
 
 
+@pytest.mark.parametrize("correlations", ["lkj", "none"])
+@pytest.mark.parametrize(("markets_count", "strata_count"), [(1, 1), (4, 2)])
+def test_the_gradient_of_the_collapsed_density_agrees_with_differences(
+    correlations: str, markets_count: int, strata_count: int
+):
+    config = replace(LINEAR, slope_correlations=correlations)
+    statistics, frame, _ = paper_world(150, markets_count, 5)
+    strata = np.array(["low", "high"], dtype=object)[np.arange(150) % strata_count]
+    statistics = replace(statistics, spend_stratum=strata)
+    design = build_design(statistics, learn_characteristics(frame, config), config)
+    problem = build_collapsed(statistics, design, frame)
+    assert len(problem.strata) == strata_count
+    sd = prior_table(design, strata_count, config)[1]
+    collapsed = CollapsedPosterior(problem, sd, 2.0)
+    rng = np.random.default_rng(6)
+    for _ in range(2):
+        parameters = rng.normal(0, 0.4, problem.dimension)  # of either sign, as NUTS has them
+        value, gradient = collapsed.value_and_gradient(parameters)
+        assert value == pytest.approx(collapsed.evaluate(parameters)[0], abs=1e-9)
+        for i in range(problem.dimension):
+            step = np.zeros(problem.dimension)
+            step[i] = 1e-5
+            up, down = (collapsed.evaluate(parameters + s)[0] for s in (step, -step))
+            assert gradient[i] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-4), i
+
+
 def test_the_gradient_in_the_correlations_agrees_with_differences():
     statistics, frame, _ = paper_world(150, 4, 7)
     design = build_design(statistics, learn_characteristics(frame, LINEAR), LINEAR)
@@ -128,7 +156,7 @@ def test_k_hat_of_one_draw_that_has_all_the_weight_is_infinite():
 
 @pytest.fixture(scope="module")
 def both() -> dict:
-    """One world whose small noise lets 800 consumers say much about the variances, fitted by both samplers."""
+    """One world whose small noise lets 800 consumers say much about the variances, fitted by all samplers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.simulate.consumer_months.NOISE_SD", 0.15)
         statistics, frame, slopes = paper_world(800, 12, 11)
@@ -136,20 +164,57 @@ def both() -> dict:
         name: fit_hbmmm(
             statistics,
             frame,
-            replace(LINEAR, inference=name, worker_processes=2, draws=250, importance_draws=300),
+            replace(
+                LINEAR,
+                inference=name.removeprefix("collapsed_"),
+                worker_processes=2,
+                draws=250,
+                importance_draws=300,
+                collapsed_consumers=100 if name == "collapsed_nuts" else 10_000,
+            ),
         )
-        for name in ("nuts", "importance")
+        for name in ("nuts", "collapsed_nuts", "importance")
     }
+    assert all(set(fit.sampler["method"]) == {name} for name, fit in fits.items())
     return fits | {"slopes": slopes}
 
 
-def test_importance_sampling_and_nuts_give_one_posterior(both: dict):
-    nuts, importance = both["nuts"].diagnostics, both["importance"].diagnostics
-    print(nuts.assign(mean_is=importance["mean"], sd_is=importance["sd"]).round(4).to_string())
-    error = nuts["sd"] * np.sqrt(1 / nuts["ess_bulk"] + 1 / importance["ess_bulk"])
-    assert (np.abs(nuts["mean"] - importance["mean"]) < 4.5 * error).all()
-    ratio = importance["sd"] / nuts["sd"]
+@pytest.mark.parametrize("other", ["collapsed_nuts", "importance"])
+def test_the_samplers_give_one_posterior(both: dict, other: str):
+    nuts, found = both["nuts"].diagnostics, both[other].diagnostics
+    print(nuts.assign(other_mean=found["mean"], other_sd=found["sd"]).round(4).to_string())
+    error = nuts["sd"] * np.sqrt(1 / nuts["ess_bulk"] + 1 / found["ess_bulk"])
+    assert (np.abs(nuts["mean"] - found["mean"]) < 4.5 * error).all()
+    ratio = found["sd"] / nuts["sd"]
     assert ratio.between(0.8, 1.25).all(), ratio.round(2).tolist()
+
+
+def test_chains_of_the_variances_agree(both: dict):
+    fit = both["collapsed_nuts"]
+    assert not fit.is_importance_sampled and fit.divergences_count == 0
+    assert fit.diagnostics["r_hat"].max() < 1.05
+    assert fit.diagnostics["ess_bulk"].min() > 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "divergences", "runs"),
+    [(0.8, 0, 1), (0.1, 0, 3), (0.8, 2, 3)],
+    ids=["good", "stuck", "diverging"],
+)
+def test_chains_that_hardly_move_are_repeated_with_shorter_steps(
+    monkeypatch: pytest.MonkeyPatch, accepted: float, divergences: int, runs: int
+):
+    taken = []
+
+    def chains(self, laplace, step_size, starts, rng):
+        taken.append(step_size)
+        return Chains(starts[:, None], np.zeros((4, 1)), np.array([0.9, 0.9, 0.9, accepted]), divergences, 1)
+
+    monkeypatch.setattr(Nuts, "step_size", lambda *unused: 0.6)
+    monkeypatch.setattr(Nuts, "chains", chains)
+    step_size = Nuts(None, LINEAR).sample(Laplace(np.zeros(2), np.eye(2)), np.random.default_rng(0))[1]
+    assert len(taken) == runs and step_size == taken[-1]
+    assert taken == pytest.approx([0.6 * (2 / 3) ** i for i in range(runs)])
 
 
 def test_draws_of_importance_sampling_are_judged_by_k_hat(both: dict):

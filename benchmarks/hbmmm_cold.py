@@ -1,0 +1,160 @@
+"""The cold clock: what a user runs, from raw files in the contract's tables to published effects, with nothing warm.
+
+`make bench-hbmmm PART=cold` writes the world as transactions, exposures, consumers and market covariates (before the
+clock), then runs `orchestration.cli run` in an empty home with empty caches of compiled code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.hbmmm_page import write_section
+from benchmarks.hbmmm_world import bench_world
+from benchmarks.machine import ROOT
+from benchmarks.tree_memory import TreeMemory
+
+SIZES = (5_000, 50_000)
+SHOWN_SHARE = 0.02  # steps that took less of the total are left to the JSON file
+
+
+def main() -> None:
+    """Each size in a folder of its own, which goes afterwards."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="consumers")
+    parser.add_argument("--keep", type=Path, help="work in this folder and keep it; must not exist")
+    options = parser.parse_args()
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory(prefix="mediamix-bench-") as scratch:
+            folder = (options.keep or Path(scratch)) / str(size)
+            row = measure(size, folder)
+        print({name: value for name, value in row.items() if name != "all_steps"}, flush=True)
+        write_section(f"cold_{size}", row, "cold")
+
+
+def measure(size: int, folder: Path) -> dict[str, Any]:
+    """Write the raw tables, run, and read the seconds of every step from Dagster's event log."""
+    rows = write_tables(bench_world(size), folder / "source")
+    home, caches = folder / "home", folder / "caches"
+    environment = os.environ | {
+        "MEDIAMIX_HOME": str(home),
+        "NUMBA_CACHE_DIR": str(caches / "numba"),
+        "PYTENSOR_FLAGS": f"base_compiledir={caches / 'pytensor'}",
+        "MPLCONFIGDIR": str(caches / "matplotlib"),
+    }
+    begun = time.time()
+    prepare = [sys.executable, "-m", "orchestration.resources.dbt", "prepare", "--force"]
+    subprocess.run(prepare, cwd=ROOT, env=environment, check=True)
+    command = [sys.executable, "-m", "orchestration.cli", "run", "--home", str(home), "--period", "month"]
+    command += ["--source", str(folder / "source")]
+    parsed = time.time()
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process, TreeMemory(process.pid) as memory:
+        code = process.wait()
+    ended = time.time()
+    steps = step_times(home)
+    seconds = {"dbt parse": round(parsed - begun, 1)}
+    seconds |= {name: round(stop - start, 1) for name, (start, stop) in steps.items()}
+    total = ended - begun
+    return {
+        "consumers": size,
+        "consumer_months": bench_world(size).periods_count * size,
+        "raw_rows": sum(rows.values()),
+        "rows_by_table": rows,
+        "outcome": "done" if code == 0 else f"failed (exit code {code})",
+        "seconds_total": round(total, 1),
+        "peak_memory_gib": round(memory.peak_gib, 2),
+        "steps_at_peak": [name for name, (start, stop) in steps.items() if start <= memory.peak_at <= stop],
+        "home_gib": round(sum(p.stat().st_size for p in home.rglob("*") if p.is_file()) / 2**30, 2),
+        "steps": {name: value for name, value in seconds.items() if value >= SHOWN_SHARE * total},
+        "all_steps": seconds,
+        "seed": bench_world(size).seed,
+    }
+
+
+def step_times(home: Path) -> dict[str, tuple[float, float]]:
+    """Start and end of every step of the home's last run; a step without end stops now."""
+    os.environ["DAGSTER_HOME"] = str(home / "dagster")
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        run = next(iter(instance.get_runs(limit=1)), None)
+        found = instance.get_run_step_stats(run.run_id) if run else []
+    return {s.step_key: (s.start_time, s.end_time or time.time()) for s in found if s.start_time}
+
+
+def write_tables(world: Any, folder: Path) -> dict[str, int]:
+    """The contract's tables; returns rows by table. A month's amount is one purchase; 0 or less is none.
+
+    Purchases are dollars of log1p outcomes; a channel's exposures of a month are one row. Consumers are observed for
+    all months.
+    """
+    from models.simulate import consumer_months as cm
+
+    folder.mkdir(parents=True)
+    starts = pd.date_range("2021-01-01", periods=world.periods_count + 1, freq="MS")
+    moments = (starts[:-1] + pd.Timedelta(days=14, hours=12)).to_numpy()
+    rows = {"transactions": 0, "exposures": 0, "consumers": 0}
+    for part, chunk in enumerate(cm.consumer_months(world)):
+        ids = np.char.add("c", np.char.zfill(chunk.number.astype(str), 8))
+        markets = np.char.add("m", np.char.zfill(chunk.market.astype(str), 3))
+        when = moments[chunk.period]
+        amount = np.round(np.expm1(chunk.outcome), 2)
+        bought = amount > 0
+        who = chunk.consumer[bought]
+        numbers = np.char.add(
+            "t", (chunk.number[who] * world.periods_count + chunk.period[bought]).astype(str)
+        )
+        transactions = pd.DataFrame(
+            {
+                "transaction_id": numbers,
+                "consumer_id": ids[who],
+                "market_id": markets[who],
+                "occurred_at": when[bought],
+                "gmv_amount": amount[bought],
+                "currency_code": "USD",
+            }
+        )
+        exposures = pd.concat(
+            pd.DataFrame(
+                {
+                    "consumer_id": ids[chunk.consumer[seen]],
+                    "channel_id": name,
+                    "occurred_at": when[seen],
+                    "exposures_count": chunk.exposures[seen, c].astype(np.int32),
+                }
+            )
+            for c, name in enumerate(cm.CHANNEL_IDS)
+            for seen in [chunk.exposures[:, c] > 0]
+        )
+        consumers = pd.DataFrame(
+            {
+                "consumer_id": ids,
+                "market_id": markets,
+                "first_seen_at": starts[0],
+                "active_until": (starts[-1] - pd.Timedelta(days=1)).date(),
+            }
+        ).assign(**dict(zip(cm.CHARACTERISTICS, chunk.characteristics.T, strict=True)))
+        tables = {"transactions": transactions, "exposures": exposures, "consumers": consumers}
+        for name, table in tables.items():
+            table.to_parquet(folder / f"{name}__{part:05d}.parquet", index=False)
+            rows[name] += len(table)
+    covariates = cm.market_truth(world).covariates
+    market, period = np.divmod(np.arange(covariates.shape[0] * covariates.shape[1]), covariates.shape[1])
+    table = pd.DataFrame(covariates.reshape(len(market), -1), columns=list(cm.COVARIATES))
+    table.insert(0, "market_id", np.char.add("m", np.char.zfill(market.astype(str), 3)))
+    table.insert(1, "period_start_date", starts[period].date)
+    table.to_parquet(folder / "market_covariates.parquet", index=False)
+    return rows | {"market_covariates": len(table)}
+
+
+if __name__ == "__main__":
+    main()
