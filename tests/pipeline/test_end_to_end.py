@@ -410,7 +410,7 @@ def test_market_only_data_says_exactly_what_is_not_evaluated(market_only):
     reason = "no consumer data"
     assert statuses == [
         (family, "not_evaluated", reason)
-        for family in ("causal", "hbmmm", "overlap", "placebo", "within_consumer")
+        for family in ("carryover", "causal", "hbmmm", "overlap", "placebo", "within_consumer")
     ]
     lines = sorted(line for line in market_only.text.splitlines() if line.startswith("check not passed"))
     assert [line.removeprefix("check not passed ").split(":")[0] for line in lines] == [
