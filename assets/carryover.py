@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import keys
 from assets.checks import markdown
+from assets.hbmmm import convergence_check
 from assets.robustness import RobustnessRunConfig, reason_without_fit, robustness_input
 from assets.robustness_fits import HOW_TO_RUN, RobustnessInput, log_robustness
 from assets.status import EVALUATED, load_refresh, read_parquet, write_family
@@ -40,16 +41,30 @@ def carryover_estimates(
         reason = reason_without_fit(refresh)
         write_family(refresh, keys.FAMILY_CARRYOVER, NOT_EVALUATED, reason)
         return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason})
+    import numpy as np
+
+    verdict = convergence_check(given.fit_folder, refresh.settings)
+    if verdict.passed is not True:
+        reason = f"nothing vouches for the fit that candidates start from: {verdict.text}"
+        write_family(refresh, keys.FAMILY_CARRYOVER, NOT_EVALUATED, reason)
+        return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason})
     try:
-        tables = _tables(given)
-    except (PanelError, ConvergenceError) as error:
+        tables = carryover_tables(given)
+    except (PanelError, ConvergenceError, np.linalg.LinAlgError) as error:
         tables, reason = None, f"{type(error).__name__}: {error}"
     else:
         reason = HOW_TO_RUN
     if tables is None:
         write_family(refresh, keys.FAMILY_CARRYOVER, NOT_EVALUATED, reason)
         return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": reason})
-    write_family(refresh, keys.FAMILY_CARRYOVER, EVALUATED, None, tables)
+    write_family(
+        refresh,
+        keys.FAMILY_CARRYOVER,
+        EVALUATED,
+        None,
+        tables,
+        base_model_version=given.pointer["model_version"],
+    )
     log_robustness(given, tables, {})
     metadata: dict[str, Any] = {
         "dagster/row_count": len(tables["channel_effects"]),
@@ -59,7 +74,7 @@ def carryover_estimates(
     return dg.MaterializeResult(metadata=metadata)
 
 
-def _tables(given: RobustnessInput) -> "dict[str, pd.DataFrame] | None":
+def carryover_tables(given: RobustnessInput) -> "dict[str, pd.DataFrame] | None":
     """Tables kept of this fit, or computed now; None where nobody ran them and this run may not."""
     names = (*_TABLES, _DECAYS, _BENDS, _CANDIDATES)
     paths = {name: given.folder / METHOD / f"{name}.parquet" for name in names}

@@ -136,6 +136,7 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
     refresh = load_refresh()
     status = read_panel_status(refresh)
     families = {family: read_family(refresh, family) for family in keys.CONSUMER_FAMILIES}
+    families[keys.FAMILY_CARRYOVER] = _of_this_fit(families)
     declared, spend = channels_and_spend(refresh)
     placebo = read_artefact(refresh.artefacts_dir, "placebo_results", keys.FAMILY_PLACEBO, refresh.as_of_date)
     reasons = lead_placebo_reasons(placebo, declared)
@@ -174,6 +175,16 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
         asset_key=keys.FAMILY_STATUS,
         metadata={"families": markdown(pd.DataFrame(rows).drop(columns="data_version"))},
     )
+
+
+def _of_this_fit(families: dict[str, Any]) -> "tuple[dict[str, Any], dict[str, pd.DataFrame]]":
+    """Carry-over of the fit that is published; of another one it is not evaluated."""
+    status, tables = families[keys.FAMILY_CARRYOVER]
+    now = families[keys.FAMILY_HBMMM][0]["facts"].get("model_version")
+    if status["status"] != EVALUATED or status["facts"].get("base_model_version") == now:
+        return status, tables
+    reason = "made of another fit than this refresh's: run job run_robustness"
+    return status | {"status": NOT_EVALUATED, "reason": reason, "rows_count": 0}, {}
 
 
 def channels_and_spend(refresh: Refresh) -> "tuple[list[str], dict[str, Spend]]":

@@ -219,7 +219,7 @@ def convergence_check(folder: Path, settings: "Settings") -> "CheckResult":
         table = fit.diagnostics.set_index("parameter")
     limits = ConvergenceThresholds(r_hat=settings.gate_r_hat_most, ess=settings.gate_ess_least)
     if fit.is_importance_sampled:
-        return check_importance(fit.k_hat, float(table["ess_bulk"].min()), limits)
+        return check_importance(fit.k_hat, float(table["ess_bulk"].min(skipna=False)), limits)
     size = table[["ess_bulk", "ess_tail"]].min(axis=1, skipna=False)
     return check_convergence(
         table["r_hat"].to_dict(), size.to_dict(), fit.divergences_count, fit.e_bfmi, limits

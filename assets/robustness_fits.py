@@ -55,9 +55,11 @@ class RobustnessInput:
 
 def suite_hash() -> str:
     """Hash of the code that the results depend on, beside what the fit's own fingerprint covers."""
-    root = Path(__file__).resolve().parents[1] / "models"
+    root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    for path in sorted(p for package in _SUITE_PACKAGES for p in (root / package).rglob("*.py")):
+    recipes = [root / "assets" / name for name in ("robustness_fits.py", "carryover.py")]
+    suite = sorted(p for package in _SUITE_PACKAGES for p in (root / "models" / package).rglob("*.py"))
+    for path in [*recipes, *suite]:
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

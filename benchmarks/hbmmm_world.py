@@ -34,7 +34,7 @@ def bench_config(inference: str) -> Any:
         worker_processes=CORES,
         draws=1000,
         robust_errors=False,
-        seed=SEED,
+        seed=SEED + 1,  # the world has SEED
     )
 
 

@@ -34,7 +34,7 @@ def compare(consumers_count: int, folder: Path) -> list[dict[str, Any]]:
         inference="nuts",
         draws=500,
         effect_draws=100,
-        seed=world.seed,
+        seed=world.seed + 1,
     )
     fit_hbmmm(
         statistics, characteristics, HBMMMConfig(**config.as_dict() | {"draws": 20, "tune": 10})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,7 @@ def main() -> None:
     arguments = parser.parse_args()
     begun = time.perf_counter()
     jobs = {job_key((kind, s)): (kind, s) for kind in WORLDS for s in range(arguments.worlds)}
-    path = FOLDER / f"missing-{fingerprint(sorted(OPTIONS.items()), MISSING_SHARE, NOISE_SD)}.jsonl"
+    path = FOLDER / f"missing-{fingerprint(Path(__file__).read_text(encoding='utf-8'))}.jsonl"
     found = run_jobs(path, jobs, measure, arguments.processes)
     table = summary(found)
     content = {

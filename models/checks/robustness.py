@@ -189,7 +189,7 @@ def _reweighted(fit: HBMMMFit, panel: ConsumerPanel) -> pd.DataFrame:
     for name, config in alternative_priors(fit.config).items():
         if name.startswith(CORRELATION_PRIOR) and not fit.design.has_correlated_slopes:
             continue  # its refit row says why
-        if name.startswith("market_slope_share") and not fit.design.has_market_level:
+        if name.startswith("market_") and not fit.design.has_market_level:
             continue
         result = reweight(fit, config)
         if result.is_reliable:

@@ -26,10 +26,12 @@ from models.panel import ConsumerPanel
 BASELINE = "baseline"
 PRIORS = (
     "row_sd",
+    "intercept_sd",
     "intercept_moderator_sd",
     "slope_moderator_share",
     "consumer_intercept_scale",
     "consumer_slope_share",
+    "market_intercept_scale",
     "market_slope_share",
     "log_noise_sd",
 )
@@ -97,7 +99,7 @@ def _priors(fit: HBMMMFit, same: RefitInput) -> Iterator[Specification]:
     for name, config in alternative_priors(fit.config).items():
         lkj = name.startswith(CORRELATION_PRIOR) and not fit.design.has_correlated_slopes
         reason = "the model has no correlation of slopes" if lkj else None
-        market = name.startswith("market_slope_share") and not fit.design.has_market_level
+        market = name.startswith("market_") and not fit.design.has_market_level
         reason = "the model has no market level" if market else reason
         yield Specification(
             "prior", name, lambda config=config, reason=reason: _unless(reason, same, config=config)

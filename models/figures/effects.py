@@ -13,7 +13,9 @@ def effects_forest(effects: pd.DataFrame, estimand: str) -> bytes:
         interval_upper, interval_level, unit, is_identified); rows of other estimands are passed over.
     """
     rows = effects[(effects["estimand"] == estimand) & effects["mean"].notna()].copy()
-    rows["label"] = rows["method"]
+    rows["label"] = rows["method"].astype(object)
+    if "horizon" in rows:
+        rows["label"] += np.where(rows["horizon"].eq("total"), " (total)", "")
     labels = sorted(rows["label"].unique())
     channels = sorted(rows["channel_id"].unique())
     figure, axes = new_figure(7.2, 1.3 + 0.34 * max(len(rows), 1))

@@ -88,6 +88,12 @@ class CollapsedPosterior:
         """Log density and its gradient (dimension,); (-inf, zeros) where a matrix has no Cholesky factor."""
         p = self.problem
         log_noise, scales, z, market = self._split(parameters)
+        if (
+            not np.isfinite(parameters).all()
+            or np.abs(log_noise).max() > 50
+            or np.abs(parameters).max() > 1e8
+        ):
+            return -np.inf, np.zeros(len(parameters))  # a leapfrog step that left every scale of the problem
         value, gradient = self._log_prior(parameters)
         inverse = np.exp(-2.0 * log_noise)
         split = p.mean.outcome.shape[1]

@@ -28,7 +28,7 @@ _STREAM = 1  # apart from generators seeded by the same numbers; zeros at the en
 class ConsumerChunk:
     """Some consumers (n,), by number in the order of the statistics, and all S draws; scaled units.
 
-    coefficients (pM, S, n): total coefficients of the moderated row columns (intercept, x, log1p x, in design order):
+    coefficients (pM, S, n): total coefficients of the moderated row columns (intercept, x, concave, in design order):
     fixed + moderators + market + consumer effect. variances (k, n): mean over draws of P_cc, the posterior variances
     of the consumer effects given the global draw.
     """

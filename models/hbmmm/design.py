@@ -346,11 +346,9 @@ def _mean_features(rows: tuple[RowColumn, ...], moments: _Moments) -> tuple[Mean
         if c.kind != "intercept"
     }
     candidates = [(f"mean({rows[i].name})", (i,)) for i in means]
-    own = {c.channel_id: i for i, c in enumerate(rows) if c.kind == "exposure"}
     for i, c in enumerate(rows):
-        if c.kind == "exposure" and c.channel_id in own:
-            x = own[c.channel_id]
-            candidates.append((f"mean({c.name})*mean({rows[x].name})", (i, x)))
+        if c.kind == "exposure":
+            candidates.append((f"mean({c.name})*mean({c.name})", (i, i)))
     features = []
     for name, columns in candidates:
         values = np.prod([means[i] for i in columns], axis=0)

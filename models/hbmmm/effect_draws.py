@@ -15,7 +15,7 @@ from models.hbmmm.problem import Problem
 class EffectWeights:
     """Weights (N, q) of q = estimands x channels effects, channels running fastest, on scaled coefficients.
 
-    slope_columns, log_columns (C,): row columns of x and of log1p(x) of each channel; None without the latter.
+    slope_columns, log_columns (C,): row columns of x and of log1p(x / bend) of each channel; None without the latter.
     """
 
     slope_columns: tuple[int, ...]

@@ -179,7 +179,7 @@ def draw_effects(
             problem,
             fit.kept_draws(m),
             fit.market_draws[m],
-            [fit.config.seed, m, 1],
+            [fit.config.seed, m + 1, 2],
             weights,
             members,
             summary,

@@ -161,7 +161,7 @@ class _Particles:
 
     def evaluate(self, points: np.ndarray, stage: int) -> Iterator[tuple[int, float, np.ndarray]]:
         """(index, log density, draw of the fixed coefficients) of each point, in any order; seeded by index."""
-        return self._all(points, lambda i: np.random.default_rng([self.seed, stage, i]))
+        return self._all(points, lambda i: np.random.default_rng([self.seed, 1 + stage, 1 + i]))
 
     def _all(self, points: np.ndarray, generator: Callable) -> Iterator:
         self.count += len(points)
@@ -171,7 +171,11 @@ class _Particles:
             worker = free.pop()  # as many workers as threads: one is always free
             try:
                 value, fixed = worker.evaluate(points[i], generator(i))
-            except (np.linalg.LinAlgError, linalg.LinAlgError, FloatingPointError):
+            except (
+                np.linalg.LinAlgError,
+                FloatingPointError,
+                ValueError,
+            ):  # ValueError: SciPy's word for NaN
                 value, fixed = -np.inf, np.zeros(len(worker.fixed_sd))
             finally:
                 free.append(worker)
@@ -230,7 +234,10 @@ def _approximate(
 def _start(problem: CollapsedProblem, prior_sd: np.ndarray) -> np.ndarray:
     """Noise from the rows' spread within consumers, standard deviations at a fraction of their prior scale."""
     x = 0.3 * prior_sd[: problem.dimension]
-    x[: len(problem.strata)] = 0.5 * np.log(np.maximum(problem.within_square, 1e-9) / problem.within_rows)
+    rows = np.maximum(
+        problem.within_rows, 1.0
+    )  # fewer where most of a stratum has no row of its own (two_part.py)
+    x[: len(problem.strata)] = 0.5 * np.log(np.maximum(problem.within_square, 1e-9) / rows)
     first = len(problem.strata) + problem.slopes_count + 1
     x[first : first + problem.correlations_count] = 0.0
     return x
@@ -241,7 +248,7 @@ def _climb(particles: _Particles, problem: CollapsedProblem, x: np.ndarray) -> t
     positive = scale_positions(problem)
     scale = np.full(len(x), 0.3)
     s = len(problem.strata)
-    scale[:s] = 1.0 / np.sqrt(2.0 * problem.within_rows)
+    scale[:s] = 1.0 / np.sqrt(2.0 * np.maximum(problem.within_rows, 1.0))
     scale[s] = 1.0 / np.sqrt(2.0 * problem.mean.count.sum())
     scale[-problem.market_scales_count or len(x) :] = 1.0 / np.sqrt(2.0 * problem.markets_count)
     low, high = np.full(len(x), -2.0), np.full(len(x), 2.0)  # correlations up to .96

@@ -23,7 +23,7 @@ SEARCHES = 3
 #: many rows would be a lot: by its default, fits of Complete Journey ended 0.05 below their mode.
 STEP_LEAST = 1e-5
 #: Where the mode of a standard deviation is zero, it is put here.
-SD_LEAST = 1e-3
+SD_LEAST = 1e-2
 #: Log density that one more Newton step may still promise where a search has ended.
 GAIN_MOST = 0.1
 
@@ -49,7 +49,7 @@ def find_mode(
     covariance = _covariance(problem, x, prior_sd, density, n_variance)
     gradient = density(x)[1]
     for part in (problem.layout.consumer, problem.layout.market):
-        gradient[part][x[part] == SD_LEAST] = 0.0  # kept from zero, where its mode is
+        gradient[part][x[part] <= SD_LEAST * prior_sd[part]] = 0.0  # kept from zero, where its mode is
     gain = 0.5 * float(gradient @ covariance @ gradient)
     if not gain <= GAIN_MOST:
         worst = problem.parameter_names[int(np.argmax(np.abs(gradient) * np.sqrt(np.diag(covariance))))]
@@ -105,7 +105,7 @@ def search_mode(
         )
     x = problem.positive(x)
     for part in (problem.layout.consumer, problem.layout.market):
-        x[part] = np.maximum(x[part], SD_LEAST)
+        x[part] = np.maximum(x[part], SD_LEAST * prior_sd[part])
     return x
 
 

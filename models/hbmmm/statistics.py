@@ -153,6 +153,11 @@ class SufficientStatistics:
             raise PanelError(f"expected one basis_id in the statistics marts, found {bases}; filter to one.")
         listed = design_columns[design_columns["column_index"].notna()].sort_values("column_index")
         outcomes = {name: outcome for outcome, name in OUTCOME_COLUMNS.items()}
+        found = listed.loc[listed["column_kind"] == "outcome", "column_name"].astype(str).tolist()
+        if not set(found) <= set(outcomes):
+            raise PanelError(
+                f"design_columns has the outcome {found}; known are {list(outcomes)}. Rebuild the marts."
+            )
         columns = tuple(
             design_column(
                 str(row.column_kind),

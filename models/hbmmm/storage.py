@@ -15,7 +15,7 @@ from models.hbmmm.config import HBMMMConfig
 from models.hbmmm.design import Design
 from models.hbmmm.fit import HBMMMFit
 
-FORMAT = 1
+FORMAT = 2
 _ARRAYS = {
     "draws": ("imputation", "chain", "draw", "parameter"),
     "market_draws": ("imputation", "kept", "market", "market_column"),

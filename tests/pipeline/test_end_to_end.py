@@ -266,6 +266,7 @@ def test_refits_that_nobody_ran_are_rows_that_say_how_to_run_them(first):
 
 
 def test_refits_are_kept_beside_the_fit_and_taken_up_again(first):
+    from assets.carryover import carryover_tables
     from assets.comparison import comparison_metrics
     from assets.hbmmm import read_fit_pointer
     from assets.robustness_fits import RobustnessInput, checks_table, comparison_table, placebo_table
@@ -293,6 +294,13 @@ def test_refits_are_kept_beside_the_fit_and_taken_up_again(first):
         assert f"without market {ODD_MARKET}" in set(checks["specification"])
         assert (checks["mean"].notna() == checks["reason"].isna()).all()
         assert checks.loc[checks["specification"] == "padded panels", "mean"].notna().all()
+        assert carryover_tables(given(3, False)) is None
+        carried = carryover_tables(given(3, True))
+        effects = carried["channel_effects"]
+        assert set(effects["horizon"]) == {"immediate", "total"}
+        assert set(effects["method"]) == {"hbmmm_carryover"} and effects["mean"].notna().all()
+        again = carryover_tables(given(3, False))["channel_effects"]
+        assert again["mean"].tolist() == effects["mean"].tolist()
         compared = comparison_table(given(3, True))
         assert compared.loc[compared["method"] == "hbmmm", "value"].notna().any()
         assert "comparison/rolling_origin/hbmmm/rmse" in comparison_metrics(compared)
