@@ -204,11 +204,12 @@ def fit_of_samples(
     rng: np.random.Generator,
     seconds: dict[str, float],
     markets: np.ndarray | None = None,
+    own_means: np.ndarray | None = None,
 ) -> HBMMMFit:
     """What samples of the global parameters become for these consumers.
 
     markets (imputation, kept, J, r): draws of the market effects for the kept draws where they come from more consumers
-    than these; None draws them here.
+    than these; None draws them here. own_means: as in build_problem.
     """
     started = time.perf_counter()
     row_means = consumer_row_means(statistics, design)
@@ -216,7 +217,7 @@ def fit_of_samples(
     kept_index = kept_draws_index(replace(config, draws=draws.shape[2]), len(completed))
     drawn, moments = [], _CoefficientMoments(len(row_means))
     for m, (one, sample) in enumerate(zip(completed, samples, strict=True)):
-        problem = build_problem(statistics, design, one)
+        problem = build_problem(statistics, design, one, own_means)
         kept = sample.draws.reshape(-1, sample.draws.shape[-1])[kept_index]
         if markets is None:
             drawn.append(market_draws(problem, kept, rng, config.worker_processes))

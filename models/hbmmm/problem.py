@@ -144,15 +144,21 @@ class Problem:
         return out
 
 
-def build_problem(statistics: SufficientStatistics, design: Design, completed) -> Problem:
-    """Arrange statistics and a completed characteristics frame (rows in the order of the statistics)."""
+def build_problem(
+    statistics: SufficientStatistics, design: Design, completed, own_means: np.ndarray | None = None
+) -> Problem:
+    """Arrange statistics and a completed characteristics frame (rows in the order of the statistics).
+
+    own_means (N, pD): means of the scaled columns that features are made of; None takes those of the statistics.
+    """
     design.require_columns(statistics)
     n = len(statistics.consumer_ids)
     width = len(design.row_columns)
     moderators = np.array(design.moderators, dtype=np.int64).reshape(-1, 2)
     segment_starts = np.searchsorted(moderators[:, 0], np.arange(design.moderated_count + 1)).astype(np.int64)
     market_columns = np.array(design.market_columns, dtype=np.int64)
-    features = feature_matrix(design, consumer_row_means(statistics, design), completed)
+    own_means = consumer_row_means(statistics, design) if own_means is None else own_means
+    features = feature_matrix(design, own_means, completed)
     values = np.ascontiguousarray(features[:, moderators[:, 1]])
 
     strata, stratum = pooled_strata(statistics.spend_stratum, statistics.packed[:, -1])

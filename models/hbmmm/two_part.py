@@ -103,12 +103,19 @@ def fit_two_part(panel: Any, config: HBMMMConfig, progress: Progress | None = No
     incidence_design = with_slope_sizes(
         replace(design, outcome_scale=1.0), working_statistics(rows, starting_predictor(rows))
     )
+    own_means = rows.own_means(incidence_design)
     working = working_model(rows, incidence_design, completed[0], config)
     tell(f"incidence settled after {working.rounds} rounds", 0.3)
     each = replace(config, draws=config.draws_each(len(completed)), inference="laplace")
     samples = [
         sample_incidence(
-            working.statistics, incidence_design, one, each, int(rng.integers(2**31 - 1)), working.mode
+            working.statistics,
+            incidence_design,
+            one,
+            each,
+            int(rng.integers(2**31 - 1)),
+            working.mode,
+            own_means,
         )
         for one in completed
     ]
@@ -121,6 +128,7 @@ def fit_two_part(panel: Any, config: HBMMMConfig, progress: Progress | None = No
         samples,
         rng,
         seconds,
+        own_means=own_means,
     )
     amounts = rows.amounts()
     scale = build_design(amounts, design.characteristics, config).outcome_scale

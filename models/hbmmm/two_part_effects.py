@@ -64,10 +64,11 @@ class _Counterfactuals:
 
     def problems(self, imputation: int) -> tuple[Problem, Problem]:
         """Incidence and amount of one completed data set."""
-        completed = self.fit.amount.completed[imputation]
-        return tuple(
-            build_problem(statistics, part.design, completed)
-            for statistics, part in zip(self.statistics, (self.fit.incidence, self.fit.amount), strict=True)
+        completed = self.fit.completed[imputation]
+        incidence, amount = self.fit.incidence.design, self.fit.amount.design
+        return (
+            build_problem(self.statistics[0], incidence, completed, self.rows.own_means(incidence)),
+            build_problem(self.statistics[1], amount, completed),
         )
 
     def parts(self, incidence: np.ndarray, amount: np.ndarray) -> tuple[np.ndarray, ...]:

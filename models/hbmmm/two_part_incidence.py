@@ -10,8 +10,9 @@ and again until eta stands still. With v = 0 this is penalised quasi-likelihood,
 250 consumers of 14 rows its slopes came out 6 to 9 % too small and the sd of consumers' levels 12 %.
 
 Columns are centred on the consumer's mean under w, so that to first order nothing constant about a consumer leaks into
-a slope. Market effects enter at their mode. tests/library/test_hbmmm_two_part.py holds it to NUTS on the rows and
-bounds what is left of the bias. Draws are of the normal approximation of the last working model.
+a slope. Features are made of plain own means: under w, those of a single extreme consumer chased its p without end.
+Market effects enter at their mode. tests/library/test_hbmmm_two_part.py holds it to NUTS on the rows and bounds what is
+left of the bias. Draws are of the normal approximation of the last working model.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ from models.hbmmm.two_part_rows import PanelRows
 
 ROUNDS = 60
 TOLERANCE = 1e-3  # root mean square change of e and v
+DAMPED_FROM = 10  # rounds; by then most have settled, and what swings between two states is halved
+START_SHARE = (
+    0.1  # of its prior scale, at least, where the search for a standard deviation starts: 0 is stationary
+)
 NODES = 12  # of the quadrature
 WEIGHT_LEAST = 1e-4  # keeps a working response finite where p is 0 or 1 to the last digit
 NOISE_SD = 1e-3  # of the fixed log noise in the normal approximation; draws have it at 0
@@ -95,8 +100,12 @@ def working_model(
     mode = None
     for done in range(1, ROUNDS + 1):
         statistics = working_statistics(rows, predictor)
-        problem = build_problem(statistics, design, completed)
-        start = _noiseless(problem, moment_start(problem, prior_sd)) if mode is None else mode
+        problem = build_problem(statistics, design, completed, rows.own_means(design))
+        start = (
+            _noiseless(problem, moment_start(problem, prior_sd))
+            if mode is None
+            else _lifted(problem, mode, prior_sd)
+        )
         with threadpool_limits(limits=1):
             mode = search_mode(problem, prior_sd, fixed_noise_density(problem, prior_sd, config), start)
         centres = consumer_row_means(statistics, design)
@@ -111,9 +120,9 @@ def working_model(
             ]
         )
         change = float(np.sqrt(np.mean((found - predictor) ** 2)))
-        predictor = found
         if change < TOLERANCE:
-            return WorkingModel(predictor, working_statistics(rows, predictor), mode, done)
+            return WorkingModel(found, working_statistics(rows, found), mode, done)
+        predictor = found if done < DAMPED_FROM else 0.5 * (found + predictor)
     raise ConvergenceError(
         f"the incidence part of the two-part model still moved by {change:.2g} log odds after {ROUNDS} rounds; look "
         "for an exposure or characteristic that tells buyers from others without error, or take outcome money."
@@ -127,9 +136,10 @@ def sample_incidence(
     config: HBMMMConfig,
     seed: int,
     start: np.ndarray,
+    own_means: np.ndarray,
 ) -> Sample:
     """Draws (chains, draws, d) of the working model's normal approximation, log noise 0."""
-    problem = build_problem(statistics, design, completed)
+    problem = build_problem(statistics, design, completed, own_means)
     prior_sd = prior_table(design, 1, config)[1]
     with threadpool_limits(limits=1):
         laplace = find_mode(problem, prior_sd, fixed_noise_density(problem, prior_sd, config), start)
@@ -173,6 +183,13 @@ def _consumer_covariances(
         part = slice(start, min(start + CHUNK, len(out)))
         gram = centred_gram(statistics, problem.design, part)[:, slopes][:, :, slopes]
         out[part] = factor @ np.linalg.inv(np.eye(len(slopes)) + factor.T @ gram @ factor) @ factor.T
+    return out
+
+
+def _lifted(problem: Problem, parameters: np.ndarray, prior_sd: np.ndarray) -> np.ndarray:
+    out = parameters.copy()
+    for part in (problem.layout.consumer, problem.layout.market):
+        out[part] = np.maximum(out[part], START_SHARE * prior_sd[part])
     return out
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.errors import PanelError
 from models.hbmmm.design import Design
+from models.hbmmm.problem import consumer_row_means
 from models.hbmmm.statistics import SufficientStatistics, row_design
 from models.hbmmm.strata import pooled_strata
 
@@ -50,6 +51,10 @@ class PanelRows:
     def is_purchase(self) -> np.ndarray:
         """(R,): net GMV other than zero. Net returns count, so that E[y] = P(y != 0) E[y | y != 0] holds exactly."""
         return self.gmv != 0
+
+    def own_means(self, design: Design) -> np.ndarray:
+        """Plain means of the scaled columns over each consumer's rows, (N, pD)."""
+        return consumer_row_means(self.statistics, design)
 
     def scaled(self, design: Design) -> np.ndarray:
         """The design's columns, scaled and not centred, (R, pD)."""

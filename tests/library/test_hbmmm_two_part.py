@@ -64,7 +64,7 @@ def naive_incidence(rows, design, completed, statistics, config):
     means = consumer_row_means(statistics, design)
     centred = rows.scaled(design).copy()
     centred[:, 1:] -= means[rows.consumer][:, 1:]
-    features = feature_matrix(design, means, completed)[rows.consumer]
+    features = feature_matrix(design, rows.own_means(design), completed)[rows.consumer]
     fixed = np.column_stack([centred, *(centred[:, c] * features[:, f] for c, f in design.moderators)])
     x = centred[:, list(design.slope_columns)]
     k, p, n, bought = x.shape[1], fixed.shape[1], len(rows.starts) - 1, rows.is_purchase.astype(float)
@@ -98,9 +98,9 @@ def naive_incidence(rows, design, completed, statistics, config):
         level = logger.level
         logger.setLevel(logging.ERROR)
         trace = pm.sample(
-            400,
+            250,
             tune=250,
-            chains=1,
+            chains=2,
             cores=1,
             nuts_sampler="pymc",
             random_seed=1,
@@ -117,7 +117,8 @@ def naive_incidence(rows, design, completed, statistics, config):
 
 
 def test_incidence_is_near_nuts_on_the_rows(money_panel):
-    """Coefficients and the sd of consumers' levels within a few percent of NUTS, of which both pull towards zero.
+    """Coefficients within half a posterior sd of NUTS (their slope within 8 %), the sd of consumers' levels up to 13 %
+    below: a mode against a mean, and the approximation. Seen: .95 with 120 consumers of 12 rows, .91 with 80 of 10.
     (One channel, linear basis, no market level: else NUTS takes minutes.)"""
     panel = money_panel(80, 10, 1, 1, seed=3)[0]
     rng = np.random.default_rng(5)
@@ -137,14 +138,16 @@ def test_incidence_is_near_nuts_on_the_rows(money_panel):
     )
     working = working_model(rows, design, completed[0], config)
     long = replace(config, draws=1000)
-    ours = sample_incidence(working.statistics, design, completed[0], long, 1, working.mode).draws[..., 1:]
+    ours = sample_incidence(
+        working.statistics, design, completed[0], long, 1, working.mode, rows.own_means(design)
+    ).draws[..., 1:]
     naive = naive_incidence(rows, design, completed[0], working.statistics, config)
     spread = naive.std(axis=(0, 1))
     away = (ours.mean(axis=(0, 1)) - naive.mean(axis=(0, 1))) / spread
     k = len(design.slope_columns)
     assert ess_bulk(naive)[[0, *range(k, len(spread))]].min() > 150
     assert np.abs(away[k:]).max() < 0.5
-    assert ours[..., 0].mean() / naive[..., 0].mean() == pytest.approx(0.97, abs=0.05)
+    assert ours[..., 0].mean() / naive[..., 0].mean() == pytest.approx(0.95, abs=0.08)
     slope = k + design.slope_columns[1]
     assert ours[..., slope].mean() / naive[..., slope].mean() == pytest.approx(0.97, abs=0.05)
     assert np.median(ours.std(axis=(0, 1))[k:] / spread[k:]) == pytest.approx(1.0, abs=0.12)
@@ -163,7 +166,8 @@ def scenario(fit, rows, exposures, channel, change):
     columns = replace(rows, raw=moved).scaled(design)
     parts = {}
     for name, part in (("incidence", fit.incidence), ("amount", fit.amount)):
-        problem = build_problem(statistics[name], part.design, part.completed[0])
+        own = rows.own_means(part.design) if name == "incidence" else None
+        problem = build_problem(statistics[name], part.design, part.completed[0], own)
         total = mean_coefficients(problem, part.draws[0].mean(axis=(0, 1)))
         parts[name] = rows.predictor(columns, total, part.row_means)
     return expit(parts["incidence"]) * parts["amount"] * fit.amount.design.outcome_scale
@@ -310,3 +314,16 @@ def test_scenarios_are_predicted_in_money(world, fit):
     table = compute_two_part_effects(fit, panel).channel.set_index(KEYS)["mean"]
     gone = float((found["mean"] - less["mean"]).sum())
     assert gone == pytest.approx(table["email", "contribution", "panel_rows"], rel=0.1)
+
+
+def test_a_consumer_of_extreme_exposures_does_not_keep_it_moving():
+    """With own means under the working weights one consumer of this world chased its own p for 60 rounds."""
+    panel = simulate_hurdle_world(HurdleWorldConfig(1_000), np.random.default_rng(1289536361))[0]
+    rows = PanelRows.of(panel)
+    design, completed = designed_and_completed(
+        rows.statistics, panel.characteristics, SHORT, np.random.default_rng(1)
+    )
+    design = with_slope_sizes(
+        replace(design, outcome_scale=1.0), working_statistics(rows, starting_predictor(rows))
+    )
+    assert working_model(rows, design, completed[0], SHORT).rounds < 15
