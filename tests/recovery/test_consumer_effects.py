@@ -24,9 +24,10 @@ from models.simulate.consumer_config import PAPER_CHANNELS, ConsumerWorldConfig
 WORLDS = 20
 PROCESSES = 2
 NULL = "retargeting"
-COVERAGE_LEAST = 0.85
+# 12 coverages and 4 tests are looked at: honest 95 % intervals cover fewer than 16 of 20 worlds once in 390 tries.
+COVERAGE_LEAST = 0.80
 MONTE_CARLO_ERRORS = 3.0
-NULL_COVERAGE, SIGNIFICANCE = 0.93, 0.05
+NULL_COVERAGE, SIGNIFICANCE = 0.93, 0.05 / 4
 HONEST = ("hbmmm", "within_consumer")
 # Short chains: 400 draws in all, nearly independent in the Laplace metric; enough for a mean and a 95 % interval.
 METHODS = {

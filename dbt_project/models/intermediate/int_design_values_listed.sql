@@ -53,7 +53,8 @@ base as (
             order by panel_periods.period_start_date
         ) as is_in_panel_values,
         list(
-            coalesce(({{ outcome_value('panel.gmv_net_amount') }})::double, 0.0) order by panel_periods.period_start_date
+            coalesce(({{ outcome_value('panel.gmv_net_amount') }})::double, 0.0)
+            order by panel_periods.period_start_date
         ) as outcome_values
     from panel_consumers
     cross join panel_periods
