@@ -271,7 +271,7 @@ def picture(table: pd.DataFrame) -> bytes:
     ):
         part = rows[(rows["estimand"] == estimand) & (rows["channel_id"] == channel)].set_index("method")
         _forest(axis, part, bound)
-        unit = "% of GMV, truth 0" if bound is None else "error, % of truth"
+        unit = "% of GMV, truth 0" if bound is None else "error, % of truth (logarithmic farther out)"
         axis.set_title(f"{channel}: {estimand}", fontsize=9)
         axis.set_xlabel(unit, fontsize=8)
     for row in axes:
