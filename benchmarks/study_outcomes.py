@@ -20,8 +20,8 @@ KINDS = {
         ("oracle", "hbmmm", "hbmmm_two_part", "within_consumer"),
     ),
     "hurdle": (
-        "log odds and amount given a purchase add up: the two-part model is right but for where its concave column bends "
-        "(the world's at 1, the fit's at the mean exposures), the money model wrong",
+        "log odds and amount given a purchase add up: the two-part model is right but for where its concave column "
+        "bends (the world's at 1, the fit's at the mean exposures), the money model wrong",
         ("hbmmm", "hbmmm_two_part", "within_consumer"),
     ),
     "log1p": ("log1p of dollars is linear in exposures: the log1p model's shape is right", ("hbmmm_log1p",)),
