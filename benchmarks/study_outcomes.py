@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
+from benchmarks.checkpoint import FOLDER, fingerprint, finished_jobs, job_key, run_jobs
 from benchmarks.judged import add_arguments, hbmmm_options, make_command
 from benchmarks.machine import ROOT, provenance
 
@@ -46,6 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=tuple(KINDS), default=list(KINDS))
     parser.add_argument("--worlds", type=int, default=WORLDS)
+    parser.add_argument(
+        "--finished", action="store_true", help="the page of the worlds judged so far, no new ones"
+    )
     add_arguments(parser)
     arguments = parser.parse_args()
     options = hbmmm_options(arguments)
@@ -56,6 +59,10 @@ def main() -> None:
         seeds = hurdle_seeds(count) if kind == "hurdle" else WORLD_KINDS[kind].seeds(count)
         jobs |= {job_key((kind, seed)): (kind, seed, options) for seed in seeds}
     path = FOLDER / f"outcomes-{fingerprint(sorted(options.items()))}.jsonl"
+    planned = {kind: sum(j[0] == kind for j in jobs.values()) for kind in arguments.kinds}
+    if arguments.finished:
+        known = finished_jobs(path)
+        jobs = {key: job for key, job in jobs.items() if key in known}
     found = run_jobs(path, jobs, judge, arguments.processes)
     errors = {key: one["error"] for key, one in found.items() if "error" in one}
     scores = pd.concat([pd.DataFrame(one["rows"]) for one in found.values() if "rows" in one])
@@ -66,6 +73,7 @@ def main() -> None:
         "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "seed": SEED,
         "seeds": {kind: [j[1] for j in jobs.values() if j[0] == kind] for kind in arguments.kinds},
+        "planned": planned,
         "hbmmm_options": options,
         "errors": errors,
         "zeros_share": scores.groupby("world")["zeros_share"].mean().to_dict(),
@@ -160,11 +168,12 @@ def page(content: dict[str, Any], table: pd.DataFrame) -> str:
         if part.empty:
             continue
         zeros = content["zeros_share"][kind]
+        finished = f"{int(part['worlds'].max())} of {content['planned'][kind]} worlds"
+        cpu = ", ".join(f"{LABELS[m]} {content['seconds'][kind][m]:.0f}" for m in methods)
         lines += [
             f"## {kind}",
             "",
-            f"{int(part['worlds'].max())} worlds, {zeros:.0%} of rows without a purchase; {description}. CPU seconds a "
-            "world: " + ", ".join(f"{LABELS[m]} {content['seconds'][kind][m]:.0f}" for m in methods) + ".",
+            f"{finished}, {zeros:.0%} of rows without a purchase; {description}. CPU seconds a world: {cpu}.",
             "",
         ]
         for estimand, distribution in (("slope", "panel_rows"), ("att_exposed", "exposed_rows")):
