@@ -117,7 +117,8 @@ def main() -> None:
     lines = [
         "# Exposure columns",
         "",
-        f"`make study-basis`, {where['date']}, commit {where['commit'][:10]}, {where['cores']} cores, "
+        f"`make study-basis`, {where['date']}, commit {where['commit'][:10]}"
+        f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores, "
         f"{where['memory_gib']} GiB; {arguments.worlds} worlds of {arguments.consumers:,} consumers a curve, "
         "confounded, with returns, joiners and leavers (models/simulate/study_worlds.py, other seeds).",
         "",

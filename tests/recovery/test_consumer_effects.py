@@ -24,7 +24,7 @@ from models.simulate.consumer_config import PAPER_CHANNELS, ConsumerWorldConfig
 WORLDS = 20
 PROCESSES = 2
 NULL = "retargeting"
-# 12 coverages and 4 tests are looked at: honest 95 % intervals cover fewer than 16 of 20 worlds once in 390 tries.
+# 12 coverages and 4 tests are looked at: one of honest 95 % intervals covers fewer than 16 of 20 worlds once in 390.
 COVERAGE_LEAST = 0.80
 MONTE_CARLO_ERRORS = 3.0
 NULL_COVERAGE, SIGNIFICANCE = 0.93, 0.05 / 4
