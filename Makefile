@@ -72,7 +72,7 @@ study-basis: setup ## which exposure columns recover effects from curves that be
 study-worlds: setup ## estimators on confounded worlds with known truth (STUDY="--worlds 2 --kinds feedback --inference nuts"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_worlds $(STUDY)
 
-study-null: setup ## false alarms on a channel without effect in 200 worlds (STUDY="--worlds 20"); resumes
+study-null: setup ## false alarms on a channel without effect in 400 worlds (STUDY="--worlds 20"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_null $(STUDY)
 
 study-causal: setup ## coverage of the causal layer on known truths, with and without shared waves of exposure (WORLDS=40)

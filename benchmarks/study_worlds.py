@@ -78,7 +78,7 @@ def main() -> None:
     table = relative_table(scores)
     markets, orders = market_errors(tables["market"]), segment_orders(tables["segment"])
     found = {
-        kind: verdicts(kind, table, markets, orders, runs[kind]["lost"].get(PRIMARY, 0))
+        kind: verdicts(kind, table, tables["market"], orders, runs[kind]["lost"].get(PRIMARY, 0))
         for kind in JUDGED
         if kind in runs
     }
@@ -111,7 +111,7 @@ def main() -> None:
 def verdicts(
     kind: str, table: pd.DataFrame, markets: pd.DataFrame, orders: pd.DataFrame, worlds_lost: int
 ) -> list[Any]:
-    """The bounds of a kind of world: few large worlds decide about segments and markets, not about means.
+    """The bounds of a kind of world.
 
     worlds_lost: those in which the judged method ended in an error; every verdict says so, as it leaves them out.
     """
@@ -119,7 +119,7 @@ def verdicts(
     from models.simulate.study_worlds import NULL_CHANNEL
 
     which = {"world": kind, "method": PRIMARY}
-    found = [] if kind == "confounded_large" else channel_verdicts(table, null_channel=NULL_CHANNEL, **which)
+    found = channel_verdicts(table, null_channel=NULL_CHANNEL, **which)
     found.append(order_verdict(orders, **which))
     found += market_verdicts(markets, null_channel=NULL_CHANNEL, rivals=RIVALS, **which)
     return [replace(verdict, worlds_lost=worlds_lost) for verdict in found]

@@ -165,22 +165,39 @@ def order_verdict(orders: pd.DataFrame, *, world: str, method: str) -> Verdict:
 
 
 def market_verdicts(
-    markets: pd.DataFrame, *, world: str, method: str, null_channel: str, rivals: tuple[str, ...]
+    scores: pd.DataFrame, *, world: str, method: str, null_channel: str, rivals: tuple[str, ...]
 ) -> list[Verdict]:
-    """Whether market effects are nearer the truth than those of every rival method; markets: of `market_errors`."""
-    chosen = markets[markets["world"] == world].set_index(["method", "channel_id"])
-    rmse, scored = chosen["rmse"], chosen["markets"]
+    """Whether market effects are nearer the truth than those of every rival method; scores: rows of markets.
+
+    The bound names each rival's root mean square error and how far the method's squared error is from it, in percent
+    of it, +- the Monte-Carlo error of that difference (paired by world).
+    """
+    chosen = scores[
+        (scores["world"] == world) & (scores["channel_id"] != null_channel)
+    ]  # its markets are all at zero
+    squared = chosen.assign(squared=(chosen["mean"] - chosen["truth"]) ** 2)
     found = []
-    for channel in rmse.loc[method].index:
-        if channel == null_channel:
-            continue  # its markets are all alike, at zero
-        own = float(rmse[method, channel])
-        others = {name: float(rmse.get((name, channel), np.nan)) for name in rivals}
-        bound = "below " + ", ".join(f"{name} {value:.3g}" for name, value in others.items())
-        known = np.isfinite(list(others.values())).all() and scored[method, channel] >= MARKETS_LEAST
-        passed = own < min(others.values()) if known else None
-        criterion = "market effects, root mean square error"
-        found.append(Verdict(criterion, channel, own, np.nan, bound, passed))
+    for channel, part in squared.groupby("channel_id"):
+        by_method = part.groupby("method")["squared"].agg(["mean", "size"]).reindex([method, *rivals])
+        by_world = part.pivot_table(index="seed", columns="method", values="squared").reindex(
+            columns=[method, *rivals]
+        )
+        texts = []
+        for name in rivals:
+            apart = by_world[method] - by_world[name]
+            level, error = by_method.loc[name, "mean"], apart.std() / np.sqrt(apart.notna().sum())
+            texts.append(
+                f"{name} {np.sqrt(level):.3g} ({100 * apart.mean() / level:+.1f} +- {100 * error / level:.1f} %)"
+            )
+        roots = np.sqrt(by_method["mean"])
+        known = bool(roots.notna().all()) and by_method.loc[method, "size"] >= MARKETS_LEAST
+        passed = bool(roots[method] < roots[list(rivals)].min()) if known else None
+        criterion = "market effects, root mean square error (squared error against each rival's)"
+        found.append(
+            Verdict(
+                criterion, str(channel), float(roots[method]), np.nan, "below " + ", ".join(texts), passed
+            )
+        )
     return found
 
 

@@ -135,18 +135,27 @@ def test_market_errors_must_be_below_every_rival():
         )
 
     frame = pd.concat([rows("a", 1.1, 2.1), rows("a_pooled", 1.5, 1.5), rows("b", 1.0, 2.3)])
-    few = market_verdicts(market_errors(frame), rivals=("b",), world="w", method="a", null_channel=NULL)
+    ask = {"world": "w", "method": "a", "null_channel": NULL}
+    few = market_verdicts(frame.assign(seed=0), rivals=("b",), **ask)
     assert few[0].passed is None  # two markets decide nothing
-    frame = pd.concat([frame] * 15)
-    table = market_errors(frame)
-    assert table.set_index("method")["rmse"].round(6).to_dict() == {
+    frame = pd.concat([frame.assign(seed=seed) for seed in range(15)])
+    assert market_errors(frame).set_index("method")["rmse"].round(6).to_dict() == {
         "a": 0.1, "a_pooled": 0.5, "b": round(0.3 / np.sqrt(2), 6),
     }  # fmt: skip
-    ask = {"world": "w", "method": "a", "null_channel": NULL}
-    assert market_verdicts(table, rivals=("a_pooled", "b"), **ask)[0].passed is True
-    assert market_verdicts(table, rivals=("a_pooled", "missing"), **ask)[0].passed is None
-    assert market_verdicts(table, rivals=("a",), **(ask | {"method": "b"}))[0].passed is False
-    assert market_verdicts(table, rivals=("b",), **(ask | {"null_channel": "tv"})) == []
+    assert market_verdicts(frame, rivals=("a_pooled", "b"), **ask)[0].passed is True
+    assert market_verdicts(frame, rivals=("a_pooled", "missing"), **ask)[0].passed is None
+    assert market_verdicts(frame, rivals=("a",), **(ask | {"method": "b"}))[0].passed is False
+    assert market_verdicts(frame, rivals=("b",), **(ask | {"null_channel": "tv"})) == []
+
+
+def test_a_rival_is_judged_with_the_error_of_the_paired_difference():
+    errors = pd.DataFrame({"seed": [0, 1, 2, 3], "a": [1.0, 2.0, 1.0, 2.0], "b": [2.0, 3.0, 2.0, 3.0]})
+    frame = errors.melt(id_vars="seed", var_name="method", value_name="mean").assign(
+        world="w", channel_id="tv", truth=0.0
+    )
+    bound = market_verdicts(frame, world="w", method="a", null_channel=NULL, rivals=("b",))[0].bound
+    # squared: a 1, 4, 1, 4; b 4, 9, 4, 9 (mean 6.5); differences -3, -5, -3, -5: mean -4, standard error 0.577
+    assert bound == "below b 2.55 (-61.5 +- 8.9 %)"
 
 
 def test_upper_limits_are_clopper_pearsons():
