@@ -48,7 +48,7 @@ def causal_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     from models.effects.segment_effects import categorical_segments
 
     started = time.monotonic()
-    panel = refresh.read_panel()
+    panel, sizes = refresh.panel_sample(refresh.read_panel())
     if panel.consumers_count < CONSUMERS_MINIMUM:
         reason = f"{panel.consumers_count} consumers, at least {CONSUMERS_MINIMUM} are needed"
         write_family(refresh, keys.FAMILY_CAUSAL, NOT_EVALUATED, reason)
@@ -62,7 +62,6 @@ def causal_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         rows = found.segment.drop(columns=_SEGMENT_EXTRAS)
         tables["segment_channel_effects"] = withhold_without_interval(rows)
         beside["segment_differences"] = found.segment[_SEGMENT_SHOWN]
-    sizes = {"consumers_count": panel.consumers_count, "rows_count": panel.rows_count}
     working = {name: table for name, table in beside.items() if not table.empty}
     write_family(refresh, keys.FAMILY_CAUSAL, EVALUATED, None, tables | working, **sizes)
     return dg.MaterializeResult(

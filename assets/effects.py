@@ -86,13 +86,13 @@ def exposure_overlap(context: dg.AssetExecutionContext) -> Iterator[Any]:
     from models.checks.base import combined
     from models.checks.overlap import check_overlap
 
-    panel = refresh.read_panel()
+    panel, sizes = refresh.panel_sample(refresh.read_panel())
     results = [check_overlap(panel, channel) for channel in panel.channel_ids]
     table = pd.concat([result.table for result in results], ignore_index=True)
     table["outcome"] = [result.outcome for result in results]
     table["text"] = [result.text for result in results]
     write_family(refresh, keys.FAMILY_OVERLAP, EVALUATED, None, {"overlap": table})
-    yield dg.MaterializeResult(metadata={"overlap": markdown(table)})
+    yield dg.MaterializeResult(metadata={"overlap": markdown(table), **sizes})
     yield check_result(
         OVERLAP_IS_SUFFICIENT,
         outcome_of(combined([result.passed for result in results])),

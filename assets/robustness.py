@@ -51,7 +51,8 @@ def placebo_results(context: dg.AssetExecutionContext) -> Iterator[Any]:
 
     panel = refresh.read_panel()
     leads = lead_placebo(panel, refresh.lead_periods_count)
-    swaps = history_swap_placebo(panel, np.random.default_rng([refresh.settings.seed, _SEED_STREAM]))
+    sample, sizes = refresh.panel_sample(panel)
+    swaps = history_swap_placebo(sample, np.random.default_rng([refresh.settings.seed, _SEED_STREAM]))
     swaps = swaps.rename(columns={"share_significant": "false_positive_rate"})
     results = pd.concat([leads, swaps], ignore_index=True)
     results["data_version"] = status.data_version
@@ -73,6 +74,7 @@ def placebo_results(context: dg.AssetExecutionContext) -> Iterator[Any]:
             "dagster/row_count": len(results),
             "lead_periods_count": refresh.lead_periods_count,
             "results": markdown(results.drop(columns="data_version")),
+            **{f"history_swap_{name}": size for name, size in sizes.items()},
         }
     )
     yield check_result(

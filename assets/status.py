@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 EVALUATED = "evaluated"
 NO_CONSUMER_DATA = "no consumer data"
 NO_EXPOSURE = "no exposure of any consumer"
+_SAMPLE_SEED_STREAM = 5  # apart from the streams of fits and placebos, which share the seed of the settings
 PANEL_MART_NAMES = (
     "consumer_periods",
     "consumer_channel_periods",
@@ -88,6 +89,24 @@ class Refresh:
 
         frames = [self.read_mart(name) for name in PANEL_MART_NAMES]
         return ConsumerPanel.from_frames(*frames, currency_code=self.currency_code or "", period=self.period)
+
+    def panel_sample(self, panel: "ConsumerPanel") -> "tuple[ConsumerPanel, dict[str, int]]":
+        """The part of the panel that second opinions rest on, the same for all of them, and its size beside the whole.
+
+        More than `second_opinion_consumers_count` consumers are sampled: second opinions hold a row a consumer and
+        period in memory many times over, and their intervals show what the sample costs.
+        """
+        import numpy as np
+
+        from models.evaluation.splits import consumers_sample
+
+        rng = np.random.default_rng([self.settings.seed, _SAMPLE_SEED_STREAM])
+        sample = consumers_sample(panel, self.settings.second_opinion_consumers_count, rng)
+        return sample, {
+            "consumers_count": sample.consumers_count,
+            "rows_count": sample.rows_count,
+            "consumers_in_panel": panel.consumers_count,
+        }
 
     def content_hash(self, names: Iterable[str] = FIT_MART_NAMES) -> str:
         """Hash of the rows of the named marts, whatever the order of rows in the files."""

@@ -30,6 +30,7 @@ from models.transforms.concave import concave
 DEMEANING_TOLERANCE = 1e-9  # largest change of a group mean, as a share of the column's own scale
 DEMEANING_ROUNDS = 2_000
 COLLINEARITY_TOLERANCE = 1e-7  # a column this small next to its own size is explained by the others
+QR_ROWS = 250_000  # rows that the QR of millions takes at a time
 PERIOD_EFFECTS = ("period", "market_period")
 METHOD = "within_consumer"
 
@@ -114,31 +115,28 @@ def fit_within(
     period_group = np.unique(period_group, return_inverse=True)[1]
     rows, width = columns.shape
     clusters, periods = int(consumer_index.max()) + 1, int(period_group.max()) + 1
-    raw_size = np.sqrt((columns**2).sum(axis=0))
-    residuals = demean_two_way(np.column_stack([outcome, columns]), consumer_index, period_group)
-    y, x = residuals[:, 0], residuals[:, 1:]
-    size = np.sqrt((x**2).sum(axis=0))
+    raw_size = np.sqrt(np.einsum("rk,rk->k", columns, columns))
+    y = demean_two_way(outcome[:, None], consumer_index, period_group)[:, 0]
+    x = demean_two_way(columns, consumer_index, period_group)
+    size = np.sqrt(np.einsum("rk,rk->k", x, x))
     varies = size > COLLINEARITY_TOLERANCE * np.maximum(raw_size, 1e-300)
     kept = np.flatnonzero(varies)
-    triangle = qr(x[:, kept] / size[kept], mode="r")[0][: len(kept)]
-    kept = kept[np.abs(np.diag(triangle)) > COLLINEARITY_TOLERANCE]
+    triangle = _triangle(x, y, kept, size)
+    independent = np.abs(np.diag(triangle)[: len(kept)]) > COLLINEARITY_TOLERANCE
+    kept, triangle = kept[independent], _square(qr(triangle[:, np.append(independent, True)], mode="r")[0])
 
     coefficients, covariance = np.zeros(width), np.zeros((width, width))
     degrees = rows - len(kept) - periods
     factor = np.nan
     if len(kept) and clusters > 1 and degrees > 0:
-        scaled = x[:, kept] / size[kept]
-        q, r = qr(scaled, mode="economic")
-        solution = solve_triangular(r, q.T @ y)
-        errors = y - scaled @ solution
+        r = triangle[: len(kept), : len(kept)]
+        coefficients[kept] = solve_triangular(r, triangle[: len(kept), -1]) / size[kept]
+        errors = y - x @ coefficients
         inverse = solve_triangular(r, np.eye(len(kept)))
-        scores = np.column_stack(
-            [np.bincount(consumer_index, scaled[:, k] * errors) for k in range(len(kept))]
-        )
+        scores = np.column_stack([np.bincount(consumer_index, x[:, k] * errors) / size[k] for k in kept])
         factor = clusters / (clusters - 1) * (rows - 1) / degrees
         bread = inverse @ inverse.T
         sandwich = factor * bread @ (scores.T @ scores) @ bread
-        coefficients[kept] = solution / size[kept]
         covariance[np.ix_(kept, kept)] = sandwich / np.outer(size[kept], size[kept])
     else:
         kept = kept[:0]
@@ -151,6 +149,22 @@ def fit_within(
         clusters_count=clusters,
         small_sample_factor=float(factor),
     )
+
+
+def _triangle(x: np.ndarray, y: np.ndarray, kept: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """R of the QR of [x of the kept columns over their sizes, y], block by block, so that no copy of x is held."""
+    triangle = np.empty((0, len(kept) + 1))
+    for start in range(0, len(y), QR_ROWS):
+        rows = slice(start, start + QR_ROWS)
+        block = np.column_stack([x[rows][:, kept] / size[kept], y[rows]])
+        triangle = qr(np.vstack([triangle, block]), mode="r")[0][: len(kept) + 1]
+    return _square(triangle)
+
+
+def _square(triangle: np.ndarray) -> np.ndarray:
+    """The (width, width) triangle of one with more rows, or with fewer (rows of zeros added)."""
+    width = triangle.shape[1]
+    return np.vstack([triangle[:width], np.zeros((max(width - len(triangle), 0), width))])
 
 
 def concave_columns(

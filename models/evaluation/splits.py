@@ -84,6 +84,15 @@ def by_consumer_splits(panel: ConsumerPanel, *, folds: int = 5, seed: int = 0) -
     return tuple(splits)
 
 
+def consumers_sample(panel: ConsumerPanel, count: int, rng: np.random.Generator) -> ConsumerPanel:
+    """The panel of `count` consumers drawn without replacement, with all their rows; the panel itself if no larger."""
+    if panel.consumers_count <= count:
+        return panel
+    chosen = np.zeros(panel.consumers_count, dtype=bool)
+    chosen[rng.choice(panel.consumers_count, count, replace=False)] = True
+    return panel_subset(panel, chosen[panel.consumer_index])
+
+
 def panel_subset(
     panel: ConsumerPanel, keep: np.ndarray, calendar_end: np.datetime64 | None = None
 ) -> ConsumerPanel:

@@ -61,6 +61,17 @@ def test_market_period_effects_agree_with_dummies_too(small: ConsumerPanel):
     np.testing.assert_allclose(fit.coefficients, reference[:5], rtol=1e-6)
 
 
+def test_the_fit_does_not_depend_on_the_blocks_its_rows_come_in(small: ConsumerPanel, monkeypatch):
+    columns = np.column_stack([small.exposures, 2 * small.exposures[:, :1]])
+    given = (small.gmv, columns, tuple("abcdef"), small.consumer_index, small.period_index)
+    whole = fit_within(*given)
+    monkeypatch.setattr("models.effects.within.QR_ROWS", 7)
+    blocks = fit_within(*given)
+    np.testing.assert_allclose(blocks.coefficients, whole.coefficients, rtol=1e-9)
+    np.testing.assert_allclose(blocks.covariance, whole.covariance, rtol=1e-9)
+    assert blocks.is_estimated.tolist() == whole.is_estimated.tolist() == [True] * 5 + [False]
+
+
 def test_demeaning_removes_both_sets_of_means(small: ConsumerPanel):
     residuals = demean_two_way(small.exposures, small.consumer_index, small.period_index)
     for group in (small.consumer_index, small.period_index):

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from models.errors import PanelError
-from models.evaluation.splits import by_consumer_splits, panel_subset, rolling_origin_splits
+from models.evaluation.splits import (
+    by_consumer_splits,
+    consumers_sample,
+    panel_subset,
+    rolling_origin_splits,
+)
 from models.hbmmm.statistics import SufficientStatistics
 
 ROW_ARRAYS = ("gmv", "exposures", "covariates")
@@ -118,3 +123,13 @@ def test_splits_without_rows_are_refused(panel, money_panel):
     leavers = panel_subset(panel, (early & ~late) | (late & (panel.period_index >= 11)))
     with pytest.raises(PanelError, match="nothing is left to test on"):
         rolling_origin_splits(leavers, horizon=1)
+
+
+def test_a_sample_of_consumers_keeps_all_their_rows_and_nobody_elses(panel):
+    sample = consumers_sample(panel, 7, np.random.default_rng(3))
+    assert sample.consumers_count == 7 and len(set(sample.consumer_ids)) == 7
+    whole = np.isin(panel.consumer_ids[panel.consumer_index], sample.consumer_ids)
+    np.testing.assert_array_equal(sample.gmv, panel.gmv[whole])
+    other = consumers_sample(panel, 7, np.random.default_rng(4))
+    assert set(other.consumer_ids) != set(sample.consumer_ids)
+    assert consumers_sample(panel, panel.consumers_count, np.random.default_rng(3)) is panel
