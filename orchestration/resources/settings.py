@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     force_refit: bool = False
     robustness_refits: bool = False
     placebo_replicates_count: int = Field(default=200, ge=1)
-    second_opinion_consumers_count: int = Field(default=50_000, ge=1_000)
+    second_opinion_consumers_count: int = Field(default=20_000, ge=1_000)
 
     @model_validator(mode="before")
     @classmethod
