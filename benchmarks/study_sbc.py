@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 from scipy import special
 
+from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
 from models.evaluation.prior_worlds import MISSPECIFICATIONS
 
@@ -99,7 +98,7 @@ def replicate(job: tuple[int, str | None]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the replicates, write docs/studies/sbc.json, .md and the picture."""
+    """Run the replicates that are not kept yet, write docs/studies/sbc.json, .md and the picture."""
     from models.evaluation.calibration import uniformity_p_values
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,15 +106,12 @@ def main() -> None:
     parser.add_argument("--misspecified", type=int, default=40, help="replicates of each misspecification")
     options = parser.parse_args()
     count = options.replicates
-    jobs: list[tuple[int, str | None]] = [(number, None) for number in range(count)]
-    jobs += [(number, kind) for kind in MISSPECIFICATIONS for number in range(options.misspecified)]
-    begun, everything = time.perf_counter(), []
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        for one in pool.map(replicate, jobs):
-            everything.append(one)
-            if len(everything) % 10 == 0:
-                passed = time.perf_counter() - begun
-                print(f"[{passed:6.0f} s] {len(everything)} of {len(jobs)} replicates", flush=True)
+    wanted: list[tuple[int, str | None]] = [(number, None) for number in range(count)]
+    wanted += [(number, kind) for kind in MISSPECIFICATIONS for number in range(options.misspecified)]
+    begun = time.perf_counter()
+    path = FOLDER / f"sbc_{fingerprint(CONSUMERS, MARKETS, PERIODS, PRE_PERIODS, RANK_DRAWS, SEED)}.jsonl"
+    jobs = {job_key([kind or "none", number]): ((number, kind),) for number, kind in wanted}
+    everything = list(run_jobs(path, jobs, replicate, PROCESSES).values())
     found = [one for one in everything if one["misspecification"] is None]
     names = found[0]["names"]
     ranks, covered = np.array([f["ranks"] for f in found]), np.array([f["covered"] for f in found])
@@ -136,7 +132,7 @@ def main() -> None:
     content = {
         "command": f"make study-sbc REPLICATES={count} MISSPECIFIED={options.misspecified}",
         "provenance": provenance(),
-        "seconds": round(time.perf_counter() - begun, 1),
+        "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "seed": SEED,
         "replicates": count,
         "parameters": len(names),
@@ -191,7 +187,7 @@ def page(content: dict[str, Any]) -> str:
         "",
         f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
         f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores, {where['memory_gib']} GiB, "
-        f"{content['seconds']:.0f} s, seed {content['seed']}.",
+        f"seed {content['seed']}.",
         "",
         f"{content['replicates']} times: parameters drawn from the prior, effects and outcome from the parameters "
         f"({CONSUMERS} consumers, {MARKETS} markets, {PERIODS - PRE_PERIODS} months, 3 channels, exposures and "
