@@ -20,6 +20,7 @@ from benchmarks.judged import (
     sampler_text,
 )
 from benchmarks.machine import ROOT, provenance
+from benchmarks.world_placebos import identification_lines, identification_table, placebos_of_worlds
 
 PRIMARY = "hbmmm"
 KINDS = ("confounded", "confounded_large", "feedback", "time_varying_confounding")
@@ -77,6 +78,9 @@ def main() -> None:
     scores = with_contribution_sums(tables["channel"], NULL_CHANNEL)
     table = relative_table(scores)
     markets, orders = market_errors(tables["market"]), segment_orders(tables["segment"])
+    identified = identification_table(
+        placebos_of_worlds(seeds, arguments.processes), tables["channel"], PRIMARY
+    )
     found = {
         kind: verdicts(kind, table, tables["market"], orders, runs[kind]["lost"].get(PRIMARY, 0))
         for kind in JUDGED
@@ -97,11 +101,12 @@ def main() -> None:
         "effects": table.to_dict("records"),
         "markets": markets.to_dict("records"),
         "segments": orders.to_dict("records"),
+        "identification": identified.to_dict("records"),
     }
     folder = ROOT / arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "worlds.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    text = page(content, table, markets, orders)
+    text = page(content, table, markets, orders, identified)
     (folder / "worlds.md").write_text(text, encoding="utf-8")
     if "confounded" in runs:
         (folder / "worlds_errors.png").write_bytes(picture(table[table["world"] == "confounded"]))
@@ -126,7 +131,13 @@ def verdicts(
 
 
 # ------------------------------------------------------------------------------------ the page
-def page(content: dict[str, Any], table: pd.DataFrame, markets: pd.DataFrame, orders: pd.DataFrame) -> str:
+def page(
+    content: dict[str, Any],
+    table: pd.DataFrame,
+    markets: pd.DataFrame,
+    orders: pd.DataFrame,
+    identified: pd.DataFrame,
+) -> str:
     """The study for people."""
     from models.simulate.study_worlds import WORLD_KINDS
 
@@ -156,6 +167,7 @@ def page(content: dict[str, Any], table: pd.DataFrame, markets: pd.DataFrame, or
         lines += _error_table(part, "contribution", "panel_rows")
         lines += ["Exposed against not exposed, over exposed rows (att_exposed):", ""]
         lines += _error_table(part, "att_exposed", "exposed_rows")
+        lines += identification_lines(identified[identified["world"] == kind])
         lines += _market_lines(markets[markets["world"] == kind])
         lines += _segment_lines(orders[orders["world"] == kind])
     lines += [f"HBMMM options: `{json.dumps(content['hbmmm_options'])}`."]

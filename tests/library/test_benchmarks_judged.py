@@ -81,3 +81,23 @@ def test_every_verdict_says_how_many_worlds_were_lost(monkeypatch):
     found = verdicts("confounded_large", pd.DataFrame(), markets, orders, 3)
     assert [v.worlds_lost for v in found] == [3, 3]
     assert all("| 3 |" in line for line in _verdict_lines([v.as_dict() for v in found])[2:4])
+
+
+def test_the_placebo_is_laid_beside_the_slope_of_the_worlds_it_lets_through():
+    import pandas as pd
+
+    from benchmarks.world_placebos import identification_lines, identification_table
+
+    placebos = pd.DataFrame({
+        "world": "w", "seed": range(4), "channel_id": "tv", "passed": [True, True, False, None], "p_value": 0.5,
+    })  # fmt: skip
+    scores = pd.DataFrame({
+        "world": "w", "seed": range(4), "channel_id": "tv", "method": "m", "estimand": "slope",
+        "exposure_distribution": "panel_rows", "truth": 1.0, "mean": [1.5, 2.5, 9.0, 9.0],
+        "interval_lower": [0.5, 2.0, 8.0, 8.0], "interval_upper": [2.5, 3.0, 10.0, 10.0],
+    })  # fmt: skip
+    table = identification_table(placebos, scores, "m")
+    (row,) = table.to_dict("records")
+    assert (row["failed"], row["not_evaluated"], row["passed"]) == (1, 1, 2)
+    assert (row["error"], row["coverage"]) == (1.0, 0.5)
+    assert "| tv | 1 of 4 | 1 | 2 | +1 (1) | 0.50 |" in identification_lines(table)
