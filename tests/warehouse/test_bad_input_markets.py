@@ -115,6 +115,9 @@ def test_mediators_are_rows(market_home: Any) -> None:
         "FROM intermediate.int_mediators_accepted ORDER BY 1"
     )
     assert rows == [("2024-01-01", "page_views", 500.0), ("2024-02-01", "page_views", 600.0)]
+    mart = market_home.mart("mediator_periods")
+    assert mart["mediator_value"].tolist() == [500.0, 600.0]
+    assert mart["mediator_name"].unique().tolist() == ["page_views"]
 
 
 def test_the_run_ends_with_the_last_accepted_outcome(market_home: Any) -> None:

@@ -1,1 +1,1 @@
-{{ staged_source_union('mediators') }}
+{{ staged_source_union('mediators', ref('stg_complete_journey__mediators')) }}
