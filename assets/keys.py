@@ -11,6 +11,7 @@ INTERMEDIATE = "intermediate"
 MARTS = "marts"
 PANELS = "panels"
 HBMMM = "hbmmm"
+CAUSAL_GRAPH = "causal_graph"
 ROBUSTNESS = "robustness"
 EVALUATION = "evaluation"
 EFFECTS = "effects"
@@ -23,6 +24,7 @@ GROUPS = (
     MARTS,
     PANELS,
     HBMMM,
+    CAUSAL_GRAPH,
     ROBUSTNESS,
     EVALUATION,
     EFFECTS,
@@ -80,6 +82,8 @@ CONSUMER_PANEL = dg.AssetKey([PANELS, "consumer_panel"])
 HBMMM_POSTERIOR = dg.AssetKey([HBMMM, "hbmmm_posterior"])
 HBMMM_ESTIMATES = dg.AssetKey([HBMMM, "hbmmm_estimates"])
 
+CAUSAL_GRAPH_EDGES = dg.AssetKey([CAUSAL_GRAPH, "causal_graph_edges"])
+
 PLACEBO_RESULTS = dg.AssetKey([ROBUSTNESS, "placebo_results"])
 PLACEBO_REFITS = dg.AssetKey([ROBUSTNESS, "placebo_refits"])
 ROBUSTNESS_CHECKS = dg.AssetKey([ROBUSTNESS, "robustness_checks"])
@@ -112,6 +116,7 @@ ARTEFACT_SOURCES = {
     "placebo_refits": PLACEBO_REFITS,
     "robustness_checks": ROBUSTNESS_CHECKS,
     "model_comparison": MODEL_COMPARISON,
+    "causal_graph_edges": CAUSAL_GRAPH_EDGES,
     "gate_checks": GATE_CHECKS,
     "champions": CHAMPIONS,
 }
@@ -123,6 +128,7 @@ FAMILY_CAUSAL = "causal"
 FAMILY_CARRYOVER = "carryover"
 FAMILY_PLACEBO = "placebo"
 FAMILY_OVERLAP = "overlap"
+FAMILY_CAUSAL_GRAPH = "causal_graph"  # of markets: market-only data have it too
 CONSUMER_FAMILIES = (
     FAMILY_HBMMM,
     FAMILY_WITHIN,

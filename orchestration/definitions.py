@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.carryover import carryover_estimates
 from assets.causal import causal_estimates
+from assets.causal_graph import causal_graph_edges
 from assets.comparison import model_comparison
 from assets.effects import (
     consumer_effects_published,
@@ -32,6 +33,7 @@ PYTHON_ASSETS = [
     model_comparison,
     within_consumer_estimates,
     causal_estimates,
+    causal_graph_edges,
     exposure_overlap,
     consumer_effects_published,
     promotion_gate,

@@ -99,6 +99,10 @@ LINEAGE = {
     "placebo_results": (CONSUMER_TABLES, {keys.CONSUMER_PANEL, keys.PLACEBO_RESULTS, keys.PLACEBO_REFITS}),
     "robustness_checks": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.ROBUSTNESS_CHECKS}),
     "model_comparison": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.MODEL_COMPARISON}),
+    "causal_graph_edges": (
+        ("transactions", "market_outcomes", "marketing_activities", "mediators", "market_covariates"),
+        {keys.MEDIATOR_PERIODS, keys.CAUSAL_GRAPH_EDGES},
+    ),
     "data_quality": (keys.CONTRACT_TABLES, {keys.LANDING_MANIFEST}),
 }
 

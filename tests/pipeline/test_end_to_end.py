@@ -43,7 +43,7 @@ READ_RUN = """
 import json, sys
 import mlflow
 mlflow.set_tracking_uri(sys.argv[1])
-(run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+(run,) = mlflow.search_runs(experiment_names=["mediamix/hbmmm"], output_format="list")
 client = mlflow.MlflowClient()
 files = [f.path for d in ("figures", "effects", "gate") for f in client.list_artifacts(run.info.run_id, d)]
 data = [[item.dataset.name, item.dataset.digest] for item in run.inputs.dataset_inputs]
@@ -234,7 +234,14 @@ def test_roas_is_refused_without_spend(first):
     assert all("no spend in marketing_activities" in reason for *_, reason in found)
 
 
-PUBLISHED = [*EFFECT_TABLES, "placebo_results", "robustness_checks", "model_comparison", "data_quality"]
+PUBLISHED = [
+    *EFFECT_TABLES,
+    "placebo_results",
+    "robustness_checks",
+    "model_comparison",
+    "causal_graph_edges",
+    "data_quality",
+]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -437,6 +444,8 @@ def test_market_only_data_still_has_its_marts_and_its_quality(market_only):
     assert rows == [(90, True)]
     for name in (*EFFECT_TABLES, "placebo_results", "robustness_checks", "model_comparison"):
         assert market_only.table(name, "count(*)") == [(0,)]
+    pairs = market_only.table("causal_graph_edges", "distinct source_id, target_id", "order by all")
+    assert [target for _, target in pairs].count("gmv") == 2  # two channels, and GMV precedes nothing
     assert market_only.table("data_quality", "table_name, reason_code, rows_count", "order by all") == [
         ("market_outcomes", "accepted", 90),
         ("marketing_activities", "accepted", 180),

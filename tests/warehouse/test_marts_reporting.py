@@ -78,8 +78,16 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     score |= {"metric": "rmse", "value": 2.5, "unit": "EUR", "data_version": "d"}
     unknown = score | {"method": "hbmmm", "value": None, "reason": "not evaluated: x"}
     write(home, "model_comparison", [score, unknown])
+    edge = {"market_id": "m1", "source_id": "tv", "target_id": "gmv", "method": "classical", "data_version": "d"}
+    write(home, "causal_graph_edges", [edge | {"edge_probability": 0.9, "lag": 1.5, "structure": 1}])
     publish(home)
-    for table in (*EFFECT_TABLES, "placebo_results", "robustness_checks", "model_comparison"):
+    for table in (
+        *EFFECT_TABLES,
+        "placebo_results",
+        "robustness_checks",
+        "model_comparison",
+        "causal_graph_edges",
+    ):
         schema = pq.read_schema(home.settings.artefacts_dir / "reporting" / f"{table}.parquet")
         assert schema.names == list(ARTEFACT_SCHEMAS[table])
     assert [row["method"] for row in published(home, "channel_effects")] == ["posterior", "within"]
@@ -96,6 +104,8 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
         ("basis", True),
         ("row_sd halved", True),
     ]
+    (edge,) = published(home, "causal_graph_edges")
+    assert (edge["edge_probability"], edge["lag"], edge["sign"], edge["structure"]) == (0.9, 1.5, None, 1)
     compared = published(home, "model_comparison")
     assert [(row["method"], row["value"], row["reason"]) for row in compared] == [
         ("hbmmm", None, "not evaluated: x"),
