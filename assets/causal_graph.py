@@ -3,6 +3,7 @@
 Edges are predictive (Granger): the past of the source helps to predict the target beyond every other node's past.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,12 +16,15 @@ from models.outcomes import NOT_EVALUATED
 if TYPE_CHECKING:
     import pandas as pd
 
+    from models.causalmmm.classical import ClassicalFit
     from models.causalmmm.classical_config import ClassicalConfig
     from models.causalmmm.market_series import MarketSeries
 
 _MARTS = ("market_periods", "market_channel_periods", "mediator_periods", "market_covariate_periods")
 _STABILITY_PAIRS = 10
 _SEED_STREAM = 6
+_SHOWN = ["edge_probability", "selection_frequency", "lag", "sign"]
+SERVING_CODE = Path(__file__).resolve().parent / "serving" / "causalmmm_pyfunc.py"
 #: Periods back that an edge may reach, and cycles that are no cause, by length of the period.
 _LAGS = {"day": (1, 2, 3, 5, 7, 10, 14), "week": (1, 2, 3, 4), "month": (1, 2)}
 _SEASONS = {"day": (7,), "week": (), "month": ()}
@@ -53,7 +57,7 @@ def causal_graph_edges(context: dg.AssetExecutionContext) -> dg.MaterializeResul
         return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": str(error)})
     from models.figures.causal_graph import causal_graph_figure
 
-    table, facts = edges_table(series, refresh, context.log.info)
+    fit, table, facts = fitted_edges(series, refresh, context.log.info)
     table["data_version"] = (
         f"{refresh.as_of_date.isoformat()}.{refresh.loads_hash[:8]}.{refresh.content_hash(_MARTS)}"
     )
@@ -61,12 +65,11 @@ def causal_graph_edges(context: dg.AssetExecutionContext) -> dg.MaterializeResul
     write_family(refresh, family, EVALUATED, None, {"left_out": series.left_out}, **facts)
     figure = causal_graph_figure(table, series.node_kinds)
     log_graph(refresh, table, series, facts, figure)
-    strongest = table.groupby(["source_id", "target_id"], as_index=False)[
-        ["edge_probability", "selection_frequency", "lag", "sign"]
-    ].mean()
+    strongest = table.groupby(["source_id", "target_id"], as_index=False)[_SHOWN].mean()
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(table),
+            "model_version": version,
             **facts,
             "left_out": markdown(series.left_out),
             "edges (mean over markets)": markdown(
@@ -104,8 +107,10 @@ def graph_config(refresh: Refresh) -> "ClassicalConfig":
     )
 
 
-def edges_table(series: "MarketSeries", refresh: Refresh, tell: Any) -> "tuple[pd.DataFrame, dict[str, Any]]":
-    """Rows of causal_graph_edges without versions, and facts about the fit."""
+def fitted_edges(
+    series: "MarketSeries", refresh: Refresh, tell: Any
+) -> "tuple[ClassicalFit, pd.DataFrame, dict[str, Any]]":
+    """The fit, rows of causal_graph_edges without versions, and facts."""
     from dataclasses import replace
 
     import numpy as np
@@ -141,25 +146,68 @@ def edges_table(series: "MarketSeries", refresh: Refresh, tell: Any) -> "tuple[p
             float((table["edge_probability"] >= 0.5).sum()) / panel.shops_count, 2
         ),
     }
-    return table, facts
+    return fit, table, facts
 
 
-def log_graph(
-    refresh: Refresh, table: "pd.DataFrame", series: "MarketSeries", facts: dict[str, Any], figure: bytes
-) -> None:
-    """A run of experiment mediamix/causalmmm: settings, facts, the edges' means over markets, the picture."""
+def register_graph(
+    refresh: Refresh,
+    content: str,
+    fit: "ClassicalFit",
+    table: "pd.DataFrame",
+    series: "MarketSeries",
+    facts: dict[str, Any],
+    figure: bytes,
+) -> str:
+    """Version of mediamix-causalmmm: the one of the same marts, settings and code, or a new run and version.
+
+    Alias challenger is set; a graph has no gate, since nothing is decided on it without a person.
+    """
+    import json
+    import tempfile
     from dataclasses import asdict
 
-    from orchestration.resources.tracking import AS_OF_DATE_TAG, Tracking, log_figures, log_tables
+    from models.causalmmm.classical_storage import save_classical
+    from orchestration.resources.artefacts import combined_hash
+    from orchestration.resources.tracking import (
+        AS_OF_DATE_TAG,
+        CHALLENGER,
+        FINGERPRINT_TAG,
+        Tracking,
+        log_figures,
+        log_tables,
+    )
 
-    tags = {AS_OF_DATE_TAG: refresh.as_of_date.isoformat()}
-    with Tracking.from_settings(refresh.settings).run("causalmmm", "classical graph", tags) as mlflow:
-        mlflow.log_params({name: str(value) for name, value in asdict(graph_config(refresh)).items()})
-        mlflow.log_metrics(
-            {name: float(value) for name, value in facts.items() if isinstance(value, int | float)}
-        )
-        means = table.groupby(["structure", "source_id", "target_id"], as_index=False)[
-            ["edge_probability", "selection_frequency", "lag", "sign"]
-        ].mean()
-        log_tables(mlflow, {"causal_graph_edges": means, "left_out": series.left_out}, "graph")
-        log_figures(mlflow, {"causal_graph": figure})
+    settings = asdict(graph_config(refresh))
+    fingerprint = combined_hash({"data": content, "config": settings, "code": graph_code_hash()})
+    tracking = Tracking.from_settings(refresh.settings)
+    known = tracking.find_version(keys.REGISTERED_CAUSALMMM, fingerprint)
+    if known is None:
+        tags = {
+            FINGERPRINT_TAG: fingerprint,
+            AS_OF_DATE_TAG: refresh.as_of_date.isoformat(),
+            "mediamix.source": refresh.source_name,
+        }
+        name = f"causal graph {refresh.as_of_date.isoformat()}"
+        with tempfile.TemporaryDirectory() as scratch, tracking.run("causalmmm", name, tags) as mlflow:
+            folder = Path(scratch) / "fit"
+            save_classical(fit, folder)
+            (folder / "context.json").write_text(json.dumps(list(series.panel.context_ids)), encoding="utf-8")
+            mlflow.log_params({key: str(value) for key, value in settings.items()} | {"data_hash": content})
+            mlflow.log_metrics({key: float(v) for key, v in facts.items() if isinstance(v, int | float)})
+            means = table.groupby(["structure", "source_id", "target_id"], as_index=False)[_SHOWN].mean()
+            log_tables(mlflow, {"causal_graph_edges": means, "left_out": series.left_out}, "graph")
+            log_figures(mlflow, {"causal_graph": figure})
+            known = tracking.register_code_model(
+                keys.REGISTERED_CAUSALMMM, SERVING_CODE, {"fit": folder}, fingerprint
+            )
+    tracking.set_alias(keys.REGISTERED_CAUSALMMM, CHALLENGER, known.version)
+    return known.version
+
+
+def graph_code_hash() -> str:
+    """Hash of the family's files and of those that it shares with others."""
+    from assets.hbmmm import hash_of_files
+
+    package = Path(__file__).resolve().parents[1] / "models"
+    families = [sorted((package / name).rglob("*.py")) for name in ("causalmmm", "transforms")]
+    return hash_of_files([*sorted(package.glob("*.py")), *(path for family in families for path in family)])

@@ -188,11 +188,16 @@ def code_files() -> list[Path]:
 
 def code_hash() -> str:
     """Hash of the names and contents of `code_files`."""
+    return hash_of_files(code_files())
+
+
+def hash_of_files(paths: list[Path]) -> str:
+    """Hash of names, from the checkout on, and contents."""
     import hashlib
 
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    for path in code_files():
+    for path in paths:
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

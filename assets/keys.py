@@ -151,6 +151,7 @@ SECOND_OPINION_METHODS = (
 
 #: Name of the registered model, and model_name of its effect rows.
 REGISTERED_HBMMM = "mediamix-hbmmm"
+REGISTERED_CAUSALMMM = "mediamix-causalmmm"
 
 #: One writer, one opener: every step that opens warehouse.duckdb waits in this pool of size 1.
 DUCKDB_POOL = "duckdb"

@@ -155,3 +155,41 @@ def _context(
         if not kept
     ]
     return grid[:, :, whole], tuple(name for name, kept in zip(names, whole, strict=True) if kept), gaps
+
+
+def panel_of_wide_rows(
+    rows: pd.DataFrame, node_ids: tuple[str, ...], allowed: np.ndarray, context_ids: tuple[str, ...] = ()
+) -> ShopPanel:
+    """Rows of markets in order of time (market_id, a column a node, context columns or 0) as a panel to be scored.
+
+    Raises
+    ------
+    PanelError : a column is missing, markets have different numbers of rows, or a value is not finite.
+    """
+    missing = [name for name in ("market_id", *node_ids) if name not in rows.columns]
+    if missing:
+        raise PanelError(
+            f"the rows lack {missing}; the graph was fitted on {list(node_ids)}. Add the columns."
+        )
+    markets, index = np.unique(rows["market_id"].astype(str).to_numpy(dtype=object), return_inverse=True)
+    counts = np.bincount(index)
+    if (counts != counts[0]).any():
+        raise PanelError(
+            f"markets have {counts.min()} to {counts.max()} rows; each needs the same periods. Fill or cut the series."
+        )
+    order = np.argsort(index, kind="stable")
+    known = [name for name in context_ids if name in rows.columns]
+
+    def cube(frame: pd.DataFrame) -> np.ndarray:
+        return frame.to_numpy(dtype=float)[order].reshape(len(markets), counts[0], frame.shape[1])
+
+    return ShopPanel(
+        values=cube(rows[list(node_ids)]),
+        shop_ids=tuple(markets),
+        node_ids=node_ids,
+        outcome_id=OUTCOME_ID,
+        context=cube(rows[known].reindex(columns=list(context_ids), fill_value=0.0)),
+        context_ids=context_ids,
+        planned_ids=(),
+        allowed=allowed,
+    )

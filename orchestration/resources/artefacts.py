@@ -134,6 +134,8 @@ ARTEFACT_SCHEMAS: dict[str, dict[str, str]] = {
         "sign": "DOUBLE",
         "selection_frequency": "DOUBLE",
         "structure": "BIGINT",
+        "model_name": "VARCHAR",
+        "model_version": "VARCHAR",
         "data_version": "VARCHAR",
     },
     "family_status": {

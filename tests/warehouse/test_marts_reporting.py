@@ -78,7 +78,14 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     score |= {"metric": "rmse", "value": 2.5, "unit": "EUR", "data_version": "d"}
     unknown = score | {"method": "hbmmm", "value": None, "reason": "not evaluated: x"}
     write(home, "model_comparison", [score, unknown])
-    edge = {"market_id": "m1", "source_id": "tv", "target_id": "gmv", "method": "classical", "data_version": "d"}
+    edge = {
+        "market_id": "m1",
+        "source_id": "tv",
+        "target_id": "gmv",
+        "method": "classical",
+        "data_version": "d",
+    }
+    edge |= {"model_name": "mediamix-causalmmm"}
     write(home, "causal_graph_edges", [edge | {"edge_probability": 0.9, "lag": 1.5, "structure": 1}])
     publish(home)
     for table in (

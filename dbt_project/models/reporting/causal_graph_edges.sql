@@ -21,6 +21,8 @@ final as (
         sign,
         selection_frequency,
         structure,
+        model_name,
+        model_version,
         data_version
     from edges
 
