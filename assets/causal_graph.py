@@ -11,6 +11,7 @@ import dagster as dg
 from assets import keys
 from assets.checks import markdown, picture
 from assets.status import EVALUATED, Refresh, load_refresh, write_family
+from models.errors import PanelError
 from models.outcomes import NOT_EVALUATED
 
 if TYPE_CHECKING:
@@ -51,20 +52,20 @@ def causal_graph_edges(context: dg.AssetExecutionContext) -> dg.MaterializeResul
     family, table_name = keys.FAMILY_CAUSAL_GRAPH, "causal_graph_edges"
     try:
         series = read_series(refresh)
-    except refusals() as error:
+    except PanelError as error:
         write_family(refresh, family, NOT_EVALUATED, str(error))
         write_artefact(refresh.artefacts_dir, table_name, family, refresh.as_of_date, None)
         return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": str(error)})
     from models.figures.causal_graph import causal_graph_figure
 
     fit, table, facts = fitted_edges(series, refresh, context.log.info)
-    table["data_version"] = (
-        f"{refresh.as_of_date.isoformat()}.{refresh.loads_hash[:8]}.{refresh.content_hash(_MARTS)}"
-    )
+    content = refresh.content_hash(_MARTS)
+    figure = causal_graph_figure(table, series.node_kinds)
+    version = register_graph(refresh, content, fit, table, series, facts, figure)
+    table["data_version"] = f"{refresh.as_of_date.isoformat()}.{refresh.loads_hash[:8]}.{content}"
+    table["model_name"], table["model_version"] = keys.REGISTERED_CAUSALMMM, version
     write_artefact(refresh.artefacts_dir, table_name, family, refresh.as_of_date, table)
     write_family(refresh, family, EVALUATED, None, {"left_out": series.left_out}, **facts)
-    figure = causal_graph_figure(table, series.node_kinds)
-    log_graph(refresh, table, series, facts, figure)
     strongest = table.groupby(["source_id", "target_id"], as_index=False)[_SHOWN].mean()
     return dg.MaterializeResult(
         metadata={
@@ -78,13 +79,6 @@ def causal_graph_edges(context: dg.AssetExecutionContext) -> dg.MaterializeResul
             "graph": picture(figure),
         }
     )
-
-
-def refusals() -> tuple[type[Exception], ...]:
-    """What data without a graph end in."""
-    from models.errors import PanelError
-
-    return (PanelError,)
 
 
 def read_series(refresh: Refresh) -> "MarketSeries":

@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.causalmmm.classical import fit_classical
+from models.causalmmm.classical_config import ClassicalConfig
+from models.causalmmm.classical_storage import load_classical, save_classical
 from models.causalmmm.graph_posterior import GraphPosterior
-from models.causalmmm.market_series import MarketSeries, market_series
+from models.causalmmm.market_series import MarketSeries, market_series, panel_of_wide_rows
 from models.causalmmm.shop_panel import ShopPanel, every_edge_but_from
 from models.causalmmm.stability import selection_frequency
-from models.errors import PanelError
+from models.errors import NotFittedError, PanelError
 from models.figures.causal_graph import PROBABILITY_SHOWN, group_edges, node_places
 
 WEEKS = pd.date_range("2024-01-01", periods=5, freq="W-MON")
@@ -133,3 +136,44 @@ def test_the_picture_shows_means_over_a_groups_markets_and_no_weak_edge():
     assert row["lag"] == pytest.approx(2.0) and row["sign"] == pytest.approx(1 / 3)
     places = node_places({"tv": "channel", "visits": "mediator", "gmv": "outcome"})
     assert [places[name][0] for name in ("tv", "visits", "gmv")] == [0.0, 1.0, 2.0]
+
+
+def test_rows_of_new_markets_are_a_panel_to_be_scored():
+    allowed = every_edge_but_from(("tv", "gmv"), "gmv")
+    rows = pd.DataFrame({
+        "market_id": ["b", "a", "b", "a", "b", "a"], "tv": [1.0, 2, 3, 4, 5, 6], "gmv": [6.0, 5, 4, 3, 2, 1],
+        "rain": [0.0, 1, 0, 1, 0, 1],
+    })  # fmt: skip
+    panel = panel_of_wide_rows(rows, ("tv", "gmv"), allowed, ("rain", "sun"))
+    assert panel.shop_ids == ("a", "b")
+    np.testing.assert_array_equal(panel.values[1], [[1, 6], [3, 4], [5, 2]])
+    np.testing.assert_array_equal(panel.context[0], [[1, 0]] * 3)
+    with pytest.raises(PanelError, match=r"lack \['tv'\]"):
+        panel_of_wide_rows(rows.drop(columns="tv"), ("tv", "gmv"), allowed)
+    with pytest.raises(PanelError, match="2 to 3 rows"):
+        panel_of_wide_rows(rows.iloc[1:], ("tv", "gmv"), allowed)
+
+
+def test_a_saved_fit_scores_new_shops_as_the_fit_itself_does(tmp_path):
+    rng = np.random.default_rng(2)
+    nodes = ("x", "z", "gmv")
+    values = rng.standard_normal((8, 60, 3))
+    values[:, 1:, 2] += 2 * values[:, :-1, 0]  # x precedes gmv
+    panel = ShopPanel(
+        values=values, shop_ids=tuple("abcdefgh"), node_ids=nodes, outcome_id="gmv", context=np.zeros((8, 60, 0)),
+        context_ids=(), planned_ids=(), allowed=every_edge_but_from(nodes, "gmv"),
+    )  # fmt: skip
+    fit = fit_classical(panel.shops(range(5)), ClassicalConfig(lags_count=2))
+    assert (fit.posterior.edge_probability[:, 0, 2] > 0.9).all()
+    save_classical(fit, tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+    loaded, new = load_classical(tmp_path), panel.shops([5, 6, 7])
+    again, before = loaded.score(new), fit.score(new)
+    np.testing.assert_array_equal(again.edge_probability, before.edge_probability)
+    np.testing.assert_array_equal(again.structure_probability, before.structure_probability)
+    assert (again.edge_probability[:, 0, 2] > 0.9).all()
+    assert loaded.config == fit.config
+    assert loaded.posterior.diagnostics == pytest.approx(fit.posterior.diagnostics, nan_ok=True)
+    (tmp_path / "classical.json").unlink()
+    with pytest.raises(NotFittedError, match=r"lacks classical\.json"):
+        load_classical(tmp_path)
