@@ -1,4 +1,4 @@
-"""How well GMV of the simulated funnel shops can be forecast at all: the oracle's error, before any forecaster is tuned.
+"""How well GMV of the simulated funnel shops can be forecast at all: the oracle error, before forecasters are tuned.
 
 Beside it what needs no fit: the mean of the last week and the same weekday of the last week.
 """
