@@ -16,11 +16,12 @@ _SHOPS_AT_ONCE = 64  # windows of so many shops are in memory together
 class LagGram:
     """products: (N, D K + D, D K + D) of lag columns (node by node, lag 1 first) and then of targets.
 
-    Every node has unit variance within its shop (constant ones are zero); controls are taken out of columns and
-    targets. rows: periods explained, less the controls' columns.
+    Nodes are scaled; controls are taken out of columns and targets. rows: periods explained, less the controls'
+    columns. node_scale: (N, D) what the nodes were divided by; infinite for a constant node, which is zero then.
     """
 
     products: np.ndarray
+    node_scale: np.ndarray
     rows: int
     lags_count: int
 
@@ -30,13 +31,15 @@ def lag_gram(
     lags_count: int,
     *,
     ranked: np.ndarray,
+    common_scale: float | None = None,
     controls: bool = True,
     season_lengths: tuple[int, ...] = (),
     skipped: int = 0,
 ) -> LagGram:
     """Products of a panel's lag windows.
 
-    ranked: (D,) bool, nodes turned into normal scores. skipped: first periods that are not explained, so that lag
+    ranked: (D,) bool, nodes turned into normal scores. common_scale: what all other nodes but the outcome are divided
+    by; None scales each to unit variance within its shop. skipped: first periods that are not explained, so that lag
     orders can be compared on the same rows (0: as many as there are lags).
 
     Raises
@@ -44,10 +47,11 @@ def lag_gram(
     ValueError : hardly any row is left after lags and controls.
     """
     drop = max(skipped - lags_count, 0)
-    products, rows = [], 0
+    products, scales, rows = [], [], 0
     for start in range(0, panel.shops_count, _SHOPS_AT_ONCE):
         part = panel.shops(np.arange(start, min(start + _SHOPS_AT_ONCE, panel.shops_count)))
-        values = scaled_values(part, ranked)
+        values, scale = _scaled(part, ranked, common_scale)
+        scales.append(scale)
         windows = lag_windows(values, lags_count)[:, drop:]  # (N, M, D, K)
         shops, length = windows.shape[:2]
         both = np.concatenate(
@@ -62,17 +66,29 @@ def lag_gram(
             f"{panel.periods_count} periods leave {rows} rows after {max(lags_count, skipped)} lags and the controls; "
             "3 are the least. Hand over more periods, or ask for fewer lags or controls."
         )
-    return LagGram(np.concatenate(products), rows, lags_count)
+    return LagGram(np.concatenate(products), np.concatenate(scales), rows, lags_count)
 
 
-def scaled_values(panel: ShopPanel, ranked: np.ndarray) -> np.ndarray:
-    """(N, T, D), mean 0 and variance 1 in each shop, normal scores where `ranked`; constant nodes are 0."""
+def common_scale_of(panel: ShopPanel) -> float:
+    """Root mean variance of all nodes but the outcome, within shops."""
+    others = np.arange(panel.nodes_count) != panel.outcome_index
+    return float(np.sqrt(panel.values[:, :, others].var(axis=1).mean())) or 1.0
+
+
+def _scaled(
+    panel: ShopPanel, ranked: np.ndarray, common_scale: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, T, D) centred and scaled within shops, (N, D) what they were divided by."""
     values = panel.values.copy()
     if ranked.any():
         values[:, :, ranked] = normal_scores(values[:, :, ranked], axis=1)
     values -= values.mean(axis=1, keepdims=True)
-    sd = values.std(axis=1, keepdims=True)
-    return values / np.where(sd > 1e-12, sd, np.inf)
+    sd = values.std(axis=1)
+    scale = np.where(sd > 1e-12, sd, np.inf)
+    if common_scale is not None:
+        kept = ~ranked & (np.arange(panel.nodes_count) != panel.outcome_index)
+        scale = np.where(kept & np.isfinite(scale), common_scale, scale)
+    return values / scale[:, None], scale
 
 
 def _control_basis(panel: ShopPanel, controls: bool, season_lengths: tuple[int, ...]) -> np.ndarray:

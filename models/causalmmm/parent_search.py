@@ -138,16 +138,19 @@ def search_parents(
     kernel,
     sign,
     slab_counts,
+    noise_precision,
+    noise_log_variance,
     log_joint,
 ):
     """Chains of all shops and targets, given prior odds of each edge; sums over kept sweeps are added to the outputs.
 
     gram (N, D K + D, D K + D): products of lag columns (node by node, lag 1 first) and, after them, of the targets.
     prior_logit (N, D, D) [shop, source, target], -inf where no edge is allowed. precision (H, K) of the slabs.
-    uniforms (sweeps, N, D, D). state (N, D, D) int: 0 or 1 + slab, where chains start and end.
+    slab_log_weight (D, H), variance_shape and variance_scale (D,): of each target. uniforms (sweeps, N, D, D).
+    state (N, D, D) int: 0 or 1 + slab, where chains start and end.
     Sums over kept sweeps: probability of an edge given the other parents, its log Bayes factor, the coefficients'
-    mean and the sign's given that it exists. slab_counts (H,). log_joint (N, D): highest log density of data and
-    parents met, less that of the parents at the start.
+    mean and the sign's given that it exists; slab_counts (D, H) by target; posterior means of 1 / s2 and of log s2 less
+    digamma's term, (N, D). log_joint (N, D): highest log density of data and parents met, less that at the start.
     """
     shops, nodes = state.shape[0], state.shape[1]
     slabs, lags = precision.shape
@@ -161,7 +164,6 @@ def search_parents(
     for h in range(slabs):
         for k in range(lags):
             log_precision[h] += math.log(precision[h, k])
-    power = variance_shape + 0.5 * rows
     sweeps = uniforms.shape[0]
     for shop in range(shops):
         for target in range(nodes):
@@ -178,6 +180,8 @@ def search_parents(
                         work[source * lags + k, source * lags + k] += precision[slab - 1, k]
                     _sweep(work, source * lags, (source + 1) * lags, False)
             density = 0.0
+            power = variance_shape[target] + 0.5 * rows
+            floor = variance_scale[target]
             for sweep in range(sweeps):
                 kept = sweep >= burn_in
                 for source in range(nodes):
@@ -187,7 +191,7 @@ def search_parents(
                     first = source * lags
                     slab = state[shop, source, target]
                     taken = _without_own(work, first, slab, precision, c, r, factor, inverse, scratch)
-                    left = variance_scale + 0.5 * max(work[columns, columns] + taken, 0.0)
+                    left = floor + 0.5 * max(work[columns, columns] + taken, 0.0)
                     top, best = -np.inf, 0
                     for h in range(slabs):
                         for k in range(lags):
@@ -198,7 +202,7 @@ def search_parents(
                             c[k, k] -= precision[h, k]
                         rest = max(left - 0.5 * gain, 1e-12 * left)
                         log_weight[h] = (
-                            slab_log_weight[h]
+                            slab_log_weight[target, h]
                             + 0.5 * (log_precision[h] - log_determinant)
                             + power * (math.log(left) - math.log(rest))
                         )
@@ -236,7 +240,7 @@ def search_parents(
                                 chosen = h + 1
                                 break
                         if kept:
-                            slab_counts[chosen - 1] += 1.0
+                            slab_counts[target, chosen - 1] += 1.0
                     if chosen != slab:
                         density += odds + log_weight[chosen - 1] if chosen > 0 else 0.0
                         density -= odds + log_weight[slab - 1] if slab > 0 else 0.0
@@ -249,4 +253,8 @@ def search_parents(
                                 work[first + k, first + k] += precision[chosen - 1, k]
                             _sweep(work, first, first + lags, False)
                         state[shop, source, target] = chosen
+                if kept:
+                    left = floor + 0.5 * max(work[columns, columns], 0.0)
+                    noise_precision[shop, target] += power / left
+                    noise_log_variance[shop, target] += math.log(left)
                 log_joint[shop, target] = max(log_joint[shop, target], density)

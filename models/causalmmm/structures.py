@@ -91,7 +91,9 @@ def _grouped(evidence: np.ndarray, edge_share: float, slip: float) -> Structures
     own = _log_edges(with_edge, without_edge, edge_share)
     gain = np.full((len(own), len(own)), -np.inf)
     for one in range(len(own) - 1):
-        gain[one, one + 1 :] = _gains(one, np.arange(one + 1, len(own)), with_edge, without_edge, own, sizes, edge_share)
+        gain[one, one + 1 :] = _gains(
+            one, np.arange(one + 1, len(own)), with_edge, without_edge, own, sizes, edge_share
+        )
     while True:
         one, other = np.unravel_index(np.argmax(gain), gain.shape)
         if gain[one, other] <= 0:
@@ -112,7 +114,9 @@ def _grouped(evidence: np.ndarray, edge_share: float, slip: float) -> Structures
 
 def _gains(one, others, with_edge, without_edge, own, sizes, edge_share) -> np.ndarray:
     """What merging group `one` with each of `others` adds to the weight."""
-    merged = _log_edges(with_edge[one] + with_edge[others], without_edge[one] + without_edge[others], edge_share)
+    merged = _log_edges(
+        with_edge[one] + with_edge[others], without_edge[one] + without_edge[others], edge_share
+    )
     tables = gammaln(sizes[one] + sizes[others]) - gammaln(sizes[one]) - gammaln(sizes[others])
     return merged - own[one] - own[others] + tables - np.log(_CONCENTRATION)
 
