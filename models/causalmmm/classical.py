@@ -31,6 +31,7 @@ from models.causalmmm.structures import edge_priors, find_structures
 
 METHOD = "classical"
 Tell = Callable[[str], None]
+_SHOPS_FOR_LAGS = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +82,7 @@ def fit_classical(
     config = config or ClassicalConfig()
     tell = progress or (lambda text: None)
     rng = np.random.default_rng(config.seed)
-    lags_count = config.lags_count
+    lags_count = config.lags_count or choose_lags(panel, config, rng, tell)
     gram, learned = _start(panel, config, lags_count, rng, tell)
     prior = flat_prior(panel.shops_count, panel.allowed, learned)
     state, member = None, None
@@ -129,16 +130,53 @@ def _start(
     best = None
     for scale in scales[config.units]:
         gram = gram_of(panel, config, lags_count, scale)
-        learned = first_guess(config, panel.nodes_count, scale)
-        for _ in range(2):
-            prior = flat_prior(panel.shops_count, panel.allowed, learned)
-            found = run_round(gram, prior, learned, config, config.sweeps[0], rng)
-            density = data_density(found, gram, learned)
-            learned = learn(found, panel.allowed, panel.outcome_index, learned)
+        guess = first_guess(config, panel.nodes_count, scale)
+        density, learned = _learned_alone(panel, gram, guess, config, rng)
         tell(f"nodes scaled {'one by one' if scale is None else 'by one factor'}: log density {density:.1f}")
         if best is None or density > best[0]:
             best = (density, gram, learned)
     return best[1], best[2]
+
+
+def choose_lags(panel: ShopPanel, config: ClassicalConfig, rng: np.random.Generator, tell: Tell) -> int:
+    """The candidate lag order under which some shops' data are densest, all explained on the same rows.
+
+    Density is of the sparse model's likeliest parents: criteria of the full regression choose far too few lags.
+
+    Raises
+    ------
+    ValueError : the panel is too short for the candidates.
+    """
+    some = np.arange(panel.shops_count)
+    if len(some) > _SHOPS_FOR_LAGS:
+        some = np.sort(rng.choice(some, _SHOPS_FOR_LAGS, replace=False))
+    part = panel.shops(some)
+    candidates = [lags for lags in config.lag_candidates if lags <= panel.periods_count // 3]
+    if not candidates:
+        raise ValueError(
+            f"{panel.periods_count} periods are less than three times the least of {config.lag_candidates} lags. Hand "
+            "over more periods or smaller candidates."
+        )
+    scale = common_scale_of(part) if config.units == "common" else None
+    densities = {}
+    for lags in candidates:
+        gram = gram_of(part, config, lags, scale, skipped=max(candidates))
+        guess = first_guess(config, part.nodes_count, scale)
+        densities[lags], _ = _learned_alone(part, gram, guess, config, rng)
+        tell(f"{lags} lags: log density {densities[lags]:.1f}")
+    return max(densities, key=densities.__getitem__)
+
+
+def _learned_alone(
+    panel: ShopPanel, gram: LagGram, learned: Learned, config: ClassicalConfig, rng: np.random.Generator
+) -> tuple[float, Learned]:
+    """One round that learns and one from the start again, without structures: log density, and what they teach."""
+    for _ in range(2):
+        prior = flat_prior(panel.shops_count, panel.allowed, learned)
+        found = run_round(gram, prior, learned, config, config.sweeps[0], rng)
+        density = data_density(found, gram, prior, learned)
+        learned = learn(found, panel.allowed, panel.outcome_index, learned)
+    return density, learned
 
 
 def _posterior(

@@ -109,7 +109,7 @@ def run_round(
 
 
 def learn(found: SearchRound, allowed: np.ndarray, outcome_index: int, learned: Learned) -> Learned:
-    """Shares, weights and noise priors that the round's draws make likeliest; the outcome's apart from other targets'."""
+    """Shares, weights and noise priors that the round's draws make likeliest, the outcome's apart."""
     edges = found.probability[:, allowed]
     own = np.arange(len(allowed))
     pasts = found.probability[:, own, own]
@@ -134,10 +134,11 @@ def learn(found: SearchRound, allowed: np.ndarray, outcome_index: int, learned: 
     )
 
 
-def data_density(found: SearchRound, gram: LagGram, learned: Learned) -> float:
-    """Log density of the data in their own units and of the likeliest parents met, up to what no scaling changes.
+def data_density(found: SearchRound, gram: LagGram, prior_logit: np.ndarray, learned: Learned) -> float:
+    """Log density of the targets in their own units and of the likeliest parents met.
 
-    The round must have started without parents.
+    Comparable where targets and rows are the same. The round must have started without parents; prior_logit and
+    learned are what it was run with.
     """
     columns = gram.products.shape[1] - gram.node_scale.shape[1]
     squares = np.diagonal(gram.products, axis1=1, axis2=2)[:, columns:]
@@ -146,7 +147,8 @@ def data_density(found: SearchRound, gram: LagGram, learned: Learned) -> float:
     alone = gammaln(power) - gammaln(shape) + shape * np.log(scale) - power * np.log(scale + 0.5 * squares)
     finite = np.isfinite(gram.node_scale)
     units = -gram.rows * np.log(np.where(finite, gram.node_scale, 1.0))
-    return float((alone + found.log_joint + units)[finite].sum())
+    no_parents = -np.logaddexp(0.0, prior_logit).sum(axis=1)
+    return float((alone + found.log_joint + units + no_parents)[finite].sum())
 
 
 def logit(share: np.ndarray | float) -> np.ndarray:

@@ -192,7 +192,7 @@ def search_parents(
                     slab = state[shop, source, target]
                     taken = _without_own(work, first, slab, precision, c, r, factor, inverse, scratch)
                     left = floor + 0.5 * max(work[columns, columns] + taken, 0.0)
-                    top, best = -np.inf, 0
+                    top = -np.inf
                     for h in range(slabs):
                         for k in range(lags):
                             c[k, k] += precision[h, k]
@@ -207,7 +207,7 @@ def search_parents(
                             + power * (math.log(left) - math.log(rest))
                         )
                         if log_weight[h] > top:
-                            top, best = log_weight[h], h
+                            top = log_weight[h]
                             if kept:
                                 best_factor[:] = factor
                                 best_half[:] = half

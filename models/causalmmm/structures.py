@@ -25,7 +25,7 @@ _PASSES = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Structures:
-    """group: (N,) int. with_edge, without_edge: (R, P) log likelihood of the group's shops by whether it has the edge."""
+    """group: (N,) int. with_edge, without_edge: (R, P) log likelihood of its shops by whether it has the edge."""
 
     group: np.ndarray
     with_edge: np.ndarray

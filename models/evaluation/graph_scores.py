@@ -65,7 +65,7 @@ def score_ranking(
 def reliability(
     probability: np.ndarray, graph: np.ndarray, allowed: np.ndarray, bins_count: int = BINS_COUNT
 ) -> pd.DataFrame:
-    """One row per bin that holds pairs: its limits, stated (mean probability), observed (share of edges), pairs_count."""
+    """One row per bin with pairs: its limits, stated (mean probability), observed (share of edges), pairs_count."""
     stated, truth = _pairs(probability, allowed).ravel(), _pairs(graph, allowed).ravel()
     place = np.minimum((stated * bins_count).astype(int), bins_count - 1)
     counts = np.bincount(place, minlength=bins_count)
