@@ -89,7 +89,7 @@ def measure(kind_name: str, seed: int, method: str) -> dict[str, Any]:
         return _classical(method, kind.lags_count, world, unseen)
     begun = time.process_time()
     try:
-        found = _baseline(method, kind.lags_count).score_edges(world.panel)
+        found = baseline_of(method, kind.lags_count).score_edges(world.panel)
     except ValueError as error:
         return {"refused": str(error)}
     seconds = time.process_time() - begun
@@ -97,7 +97,8 @@ def measure(kind_name: str, seed: int, method: str) -> dict[str, Any]:
     return {"scores": asdict(scores), "seconds": seconds}
 
 
-def _baseline(method: str, lags_count: int):
+def baseline_of(method: str, lags_count: int):
+    """The baseline of this name."""
     import torch
 
     from models.baselines.generalised_var import GeneralisedVar
