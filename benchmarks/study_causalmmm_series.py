@@ -1,8 +1,7 @@
 """Published series with known graphs through the same code: Lorenz-96, Lotka-Volterra, linear VAR, finance.
 
 They are others' files without a licence to pass on: the folder that holds them is named on the command line. Each
-folder of it is a set of FILE_x.parquet (periods x nodes) and FILE_edges.csv (source, target); files of a set are taken as
-shops.
+folder of it is a set of FILE_x.parquet (periods x nodes) and FILE_edges.csv (source, target); a set's files are shops.
 """
 
 from __future__ import annotations
