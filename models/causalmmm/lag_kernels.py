@@ -1,0 +1,71 @@
+"""Edge-specific carry-over kernels with a Gaussian spike-and-slab posterior.
+
+The linear response of target j in one shop is
+
+    u_j^{t+1} = sum_i z_ij sum_{k=1..K} w_ijk x_i^{t+1-k} + sum_k w_jjk x_j^{t+1-k} + b_j c^{t+1} + a_j
+
+with own lags, context and intercept always present. q(w_ijk | z_ij = 1) = N(m, s^2) against N(0, v); with z_ij = 0
+the weight has no say and q is the prior, so that an absent edge pays no divergence and a present one pays for each of
+its lags (spike and slab as in Titsias & Lazaro-Gredilla 2011). v is learned, one for edges, own lags and context each.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def lagged_inputs(values: Tensor, context: Tensor, lags: int) -> Tensor:
+    """Everything the linear response of period t + 1 reads, for t + 1 = lags .. T - 1.
+
+    values (N, T, D), context (N, T, C) -> (N, T - lags, D * lags + C + 1): source-major lags (lag 1 first), the context
+    of the period itself, and 1.
+    """
+    windows = values.unfold(1, lags, 1)[:, :-1].flip(-1)  # (N, T - lags, D, lags)
+    ones = (
+        torch.ones_like(context[:, lags:, :1])
+        if context.shape[-1]
+        else values.new_ones(*windows.shape[:2], 1)
+    )
+    return torch.cat([windows.flatten(2), context[:, lags:], ones], dim=-1)
+
+
+class LagKernels(nn.Module):
+    """Posterior of the weights of N shops: means and standard deviations (N, P, D), P = D * lags + C + 1."""
+
+    def __init__(self, shops: int, nodes: int, contexts: int, lags: int) -> None:
+        super().__init__()
+        self.nodes, self.lags, self.contexts = nodes, lags, contexts
+        weights = nodes * lags + contexts + 1
+        self.mean = nn.Parameter(torch.zeros(shops, weights, nodes))
+        self.log_sd = nn.Parameter(torch.full((shops, weights, nodes), -3.0))
+        self.log_prior_variance = nn.Parameter(torch.tensor([-2.0, -2.0, -2.0]))  # edges, own lags, context
+        diagonal = torch.eye(nodes).repeat_interleave(lags, 0)
+        kinds = torch.cat([diagonal, torch.full((contexts + 1, nodes), 2.0)])
+        self.register_buffer("kinds", kinds.long())  # (P, D) index into log_prior_variance
+
+    def weight_gates(self, gates: Tensor) -> Tensor:
+        """Edge gates (N, D, D) -> gates of every weight (N, P, D): own lags, context and intercept are always 1."""
+        own = torch.eye(self.nodes, dtype=gates.dtype)
+        lagged = torch.where(own.bool(), own, gates).repeat_interleave(self.lags, -2)
+        rest = gates.new_ones(*gates.shape[:-2], self.contexts + 1, self.nodes)
+        return torch.cat([lagged, rest], dim=-2)
+
+    def edge_gates(self, gates: Tensor) -> Tensor:
+        """Gates of the messages alone: edges between different nodes."""
+        lagged = gates.repeat_interleave(self.lags, -2) * (self.kinds[: self.nodes * self.lags] == 0)
+        return torch.cat([lagged, gates.new_zeros(*gates.shape[:-2], self.contexts + 1, self.nodes)], dim=-2)
+
+    def prior_variance(self) -> Tensor:
+        """(P, D)."""
+        return self.log_prior_variance.exp()[self.kinds]
+
+    def divergences(self, shops: Tensor) -> tuple[Tensor, Tensor]:
+        """KL[q(w | z = 1) || p(w)] in nats: of every edge (n, D, D), and of what is always present (n,)."""
+        variance = self.prior_variance()
+        log_sd, mean = self.log_sd[shops], self.mean[shops]
+        each = 0.5 * ((mean**2 + (2 * log_sd).exp()) / variance - 1 + variance.log()) - log_sd
+        lagged = each[:, : self.nodes * self.lags].unflatten(1, (self.nodes, self.lags)).sum(2)
+        own = torch.diagonal(lagged, dim1=1, dim2=2).sum(-1)
+        edges = lagged * (1 - torch.eye(self.nodes, dtype=lagged.dtype))
+        return edges, own + each[:, self.nodes * self.lags :].sum((1, 2))
