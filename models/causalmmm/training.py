@@ -1,4 +1,4 @@
-"""Train a network by gradient steps that can be interrupted: progress, early stopping, checkpoints, same result resumed.
+"""Train a network by steps that can be interrupted: progress, early stopping, checkpoints, same result when resumed.
 
 Everything that a step depends on (weights, Adam's moments, the random stream, the best weights so far) is in the
 checkpoint, so that a resumed training ends at the same numbers as one that was never stopped.
