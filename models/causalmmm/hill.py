@@ -23,7 +23,7 @@ def _inverse_softplus(value: float) -> float:
 
 
 class HillResponse(nn.Module):
-    """Hill curve of a linear response u (..., T), with a and g from the context (..., T, C)."""
+    """Hill curve of a linear response u (..., T); a and g read the first C columns of the context (..., T, >= C)."""
 
     def __init__(self, contexts: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class HillResponse(nn.Module):
 
     def curve(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Exponent a and half-saturation g, (..., T)."""
-        given = context if self.contexts else context.new_zeros(*context.shape[:-1], 1)
+        given = context[..., : self.contexts] if self.contexts else context.new_zeros(*context.shape[:-1], 1)
         a, g = F.softplus(self.shape(given)).unbind(-1)
         return a + _SMALLEST, g + _SMALLEST
 

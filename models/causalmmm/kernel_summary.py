@@ -43,6 +43,7 @@ def conditional_kernels(
     inputs = lagged_inputs(values.double(), context.double(), kernels.lags)
     targets = values.double()[:, kernels.lags :]
     prior = kernels.prior_variance().detach().double()
+    prior_mean = kernels.prior_mean.detach().double()
     gates = kernels.weight_gates(edges.double())
     gram, moment = inputs.mT @ inputs, inputs.mT @ targets
     noise = targets.std(1, correction=0)
@@ -54,7 +55,7 @@ def conditional_kernels(
             precision = gram * on[:, :, None] * on[:, None, :] / scale[..., None]
             precision = precision + torch.diag_embed(torch.where(on > 0, 1 / prior[:, target], 1.0))
             factor = torch.linalg.cholesky(precision)
-            right = (moment[..., target] * on / scale).unsqueeze(-1)
+            right = ((moment[..., target] / scale + prior_mean[:, target] / prior[:, target]) * on).unsqueeze(-1)
             mean[..., target] = torch.cholesky_solve(right, factor).squeeze(-1)
             sd[..., target] = torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2).sqrt() * on
         variance = torch.stack(

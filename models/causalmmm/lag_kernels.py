@@ -31,14 +31,18 @@ def lagged_inputs(values: Tensor, context: Tensor, lags: int) -> Tensor:
 
 
 class LagKernels(nn.Module):
-    """Posterior of the weights of N shops: means and standard deviations (N, P, D), P = D * lags + C + 1."""
+    """Posterior of the weights of N shops: means and standard deviations (N, P, D), P = D * lags + C + 1.
 
-    def __init__(self, shops: int, nodes: int, contexts: int, lags: int) -> None:
+    shared: let the prior have a mean that the shops have in common, learned with the rest; else it is 0.
+    """
+
+    def __init__(self, shops: int, nodes: int, contexts: int, lags: int, shared: bool) -> None:
         super().__init__()
         self.nodes, self.lags, self.contexts = nodes, lags, contexts
         weights = nodes * lags + contexts + 1
         self.mean = nn.Parameter(torch.zeros(shops, weights, nodes))
         self.log_sd = nn.Parameter(torch.full((shops, weights, nodes), -3.0))
+        self.prior_mean = nn.Parameter(torch.zeros(weights, nodes), requires_grad=shared)
         self.log_prior_variance = nn.Parameter(torch.tensor([-2.0, -2.0, -2.0]))  # edges, own lags, context
         diagonal = torch.eye(nodes).repeat_interleave(lags, 0)
         kinds = torch.cat([diagonal, torch.full((contexts + 1, nodes), 2.0)])
@@ -64,7 +68,10 @@ class LagKernels(nn.Module):
         """KL[q(w | z = 1) || p(w)] in nats: of every edge (n, D, D), and of what is always present (n,)."""
         variance = self.prior_variance()
         log_sd, mean = self.log_sd[shops], self.mean[shops]
-        each = 0.5 * ((mean**2 + (2 * log_sd).exp()) / variance - 1 + variance.log()) - log_sd
+        each = (
+            0.5 * (((mean - self.prior_mean) ** 2 + (2 * log_sd).exp()) / variance - 1 + variance.log())
+            - log_sd
+        )
         lagged = each[:, : self.nodes * self.lags].unflatten(1, (self.nodes, self.lags)).sum(2)
         own = torch.diagonal(lagged, dim1=1, dim2=2).sum(-1)
         edges = lagged * (1 - torch.eye(self.nodes, dtype=lagged.dtype))

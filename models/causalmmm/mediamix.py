@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.causalmmm.evidence import ClassicalEvidence
 from models.causalmmm.fingerprints import fingerprint
 from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.kernel_summary import conditional_kernels, kernel_summary, summarise
 from models.causalmmm.mediamix_config import MediamixConfig
+from models.causalmmm.mediamix_forecast import forecast_mediamix
 from models.causalmmm.mediamix_network import EvidenceEncoder, FreeLogits, MediamixNetwork
 from models.causalmmm.mediamix_objective import MediamixData, MediamixObjective
-from models.causalmmm.scaling import ShopScaler
 from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.training import Progress, train
 from models.errors import NotFittedError, PanelError
+from models.shop_forecast import Forecast
+from models.shop_scaling import ShopScaler, with_season
 
 Evidence = Callable[[ShopPanel], np.ndarray]  # -> (N, D, D, F), the first feature a log odds of the edge
 
@@ -34,6 +37,12 @@ class MediamixFit:
     evidence: Evidence | None
     posterior: GraphPosterior
     history: tuple[dict, ...]
+
+    def forecast(
+        self, history: ShopPanel, periods: int, context_future: np.ndarray, planned_future: np.ndarray
+    ) -> Forecast:
+        """See models.shop_forecast and forecast_mediamix."""
+        return forecast_mediamix(self, history, periods, context_future, planned_future)
 
     def score(self, panel: ShopPanel) -> GraphPosterior:
         """Graphs of shops that need not have been in the fit, without refitting: encoder, then kernels given edges.
@@ -51,7 +60,7 @@ class MediamixFit:
                 "wrongly. Bring the panel's nodes into the fit's order."
             )
         scaler = _scaler(panel, self.config)
-        data = _data(panel, scaler, self.evidence)
+        data = mediamix_data(panel, scaler, self.config, self.evidence)
         with torch.no_grad():
             logits = self.network.encoder(data.evidence).double().numpy()
         edges = torch.as_tensor(logits > 0) & data.allowed
@@ -70,7 +79,7 @@ def fit_mediamix(
 ) -> MediamixFit:
     """Fit graphs and kernels of every shop of the panel by one ELBO.
 
-    evidence: test statistics for the encoder, `classical` evidence by default; not used by encoder 'free'.
+    evidence: test statistics for the encoder, `ClassicalEvidence` by default; not used by encoder 'free'.
     folder: holds checkpoints; a training that was interrupted there goes on. stop_after: see `training.train`.
     Raises PanelError where the panel is too short for the lags.
     """
@@ -83,12 +92,10 @@ def fit_mediamix(
         )
     reads_evidence = config.encoder == "evidence" and config.variant != "full"
     if reads_evidence and evidence is None:
-        from models.causalmmm.evidence import default_evidence
-
-        evidence = default_evidence(config.kernel_lags)
+        evidence = ClassicalEvidence.learn(panel, config.kernel_lags)
     torch.manual_seed(config.training.seed)
     scaler = _scaler(panel, config)
-    data = _data(panel, scaler, evidence if reads_evidence else None)
+    data = mediamix_data(panel, scaler, config, evidence if reads_evidence else None)
     network = MediamixNetwork(shops, nodes, panel.context.shape[-1], panel.outcome_index, config)
     if config.variant != "full":
         network.encoder = (
@@ -119,7 +126,9 @@ def _scaler(panel: ShopPanel, config: MediamixConfig) -> ShopScaler:
     return ShopScaler.learn(panel, config.node_scale, config.outcome_scale)
 
 
-def _data(panel: ShopPanel, scaler: ShopScaler, evidence: Evidence | None) -> MediamixData:
+def mediamix_data(
+    panel: ShopPanel, scaler: ShopScaler, config: MediamixConfig, evidence: Evidence | None
+) -> MediamixData:
     """Scaled tensors; raises PanelError where the evidence has another shape or is not finite."""
     shops, _, nodes = panel.values.shape
     given = None
@@ -136,7 +145,10 @@ def _data(panel: ShopPanel, scaler: ShopScaler, evidence: Evidence | None) -> Me
         given = torch.as_tensor(array, dtype=torch.get_default_dtype())
     return MediamixData(
         torch.as_tensor(scaler.scaled(panel.values), dtype=torch.get_default_dtype()),
-        torch.as_tensor(scaler.scaled_context(panel.context), dtype=torch.get_default_dtype()),
+        torch.as_tensor(
+            with_season(scaler.scaled_context(panel.context), config.season, 0),
+            dtype=torch.get_default_dtype(),
+        ),
         given,
         torch.as_tensor(np.array(panel.allowed)),
     )

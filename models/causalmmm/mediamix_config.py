@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.causalmmm.network_config import TrainingConfig, check_variant
-from models.causalmmm.scaling import NODE_SCALES, OUTCOME_SCALES
+from models.shop_scaling import NODE_SCALES, OUTCOME_SCALES
 
 ENCODERS = ("evidence", "free")
 
@@ -21,6 +21,8 @@ class MediamixConfig:
     node_scale, outcome_scale: see `scaling`; `ranks` of the outcome is for structure.
     hidden: width of the encoder; temporal_hidden: of the recurrent state. temperature: of the Gumbel softmax.
     edge_prior: P(z_ij = 1).
+    season: length of a cycle whose places each have a level (7 for the weekday of days); 0 for none.
+    shared_prior: weights are drawn about a mean that all shops share, which helps where shops respond alike.
     """
 
     lags: int = 7
@@ -32,6 +34,8 @@ class MediamixConfig:
     temporal_hidden: int = 8
     temperature: float = 0.5
     edge_prior: float = 0.15
+    season: int = 0
+    shared_prior: bool = False
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
@@ -46,6 +50,8 @@ class MediamixConfig:
         for name, scales in (("node_scale", NODE_SCALES), ("outcome_scale", OUTCOME_SCALES)):
             if getattr(self, name) not in scales:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(scales)}.")
+        if self.season < 0 or self.season == 1:
+            raise ValueError(f"season is {self.season}; a cycle has 2 or more periods, or give 0 for none.")
         if not self.temperature > 0:
             raise ValueError(
                 f"temperature is {self.temperature}; it divides the logits, so give more than 0."

@@ -59,12 +59,15 @@ class FreeLogits(nn.Module):
 
 
 class MediamixNetwork(nn.Module):
-    """Encoder and decoder of N shops with D nodes, of which the one at `outcome` saturates."""
+    """Encoder and decoder of N shops with D nodes, of which the one at `outcome` saturates.
+
+    Its context has C columns that bend the saturation and then one for each place in the season.
+    """
 
     def __init__(self, shops: int, nodes: int, contexts: int, outcome: int, config: MediamixConfig) -> None:
         super().__init__()
         self.outcome, self.lags = outcome, config.kernel_lags
-        self.kernels = LagKernels(shops, nodes, contexts, self.lags)
+        self.kernels = LagKernels(shops, nodes, contexts + config.season, self.lags, config.shared_prior)
         kind = "markov" if config.variant == "markov" else "gru"
         self.temporal = temporal_response(kind, 2, config.temporal_hidden)
         self.correction = nn.Linear(config.temporal_hidden, 1)

@@ -14,10 +14,10 @@ from models.causalmmm.gates import edge_divergence, hard_gates, likely_gates
 from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.paper_config import PaperConfig
 from models.causalmmm.paper_network import PaperNetwork
-from models.causalmmm.scaling import ShopScaler
 from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.training import Progress, train
 from models.errors import PanelError
+from models.shop_scaling import ShopScaler
 
 SCALE = "standard"  # of the outcome: the published network saturates it itself
 

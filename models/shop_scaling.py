@@ -8,7 +8,7 @@ ranks      normal scores of the shop's own ranks (the outcome alone): undoes any
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -65,6 +65,11 @@ class ShopScaler:
             scores=scores,
         )
 
+    def shops(self, keep: np.ndarray) -> ShopScaler:
+        """The maps of the shops at these positions."""
+        each = {name: getattr(self, name) for name in ("typical", "mean", "sd", "knots", "scores")}
+        return replace(self, **{name: None if one is None else one[keep] for name, one in each.items()})
+
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """(N, T, D) in the panel's units -> working scale."""
         out = (_logged(values, self.typical) - self.mean[:, None]) / self.sd[:, None]
@@ -83,7 +88,9 @@ class ShopScaler:
         typical = self.typical.reshape(shape)
         out = scaled * self.sd.reshape(shape) + self.mean.reshape(shape)
         taken = np.isfinite(typical)
-        out = np.where(taken, np.where(taken, typical, 1.0) * np.expm1(np.where(taken, out, 0.0)), out)
+        out = np.where(
+            taken, np.where(taken, typical, 1.0) * np.expm1(np.where(taken, out, 0.0)).clip(0), out
+        )
         if self.knots is not None:
             for shop in range(len(scaled)):
                 row = scaled[shop, ..., self.outcome]
@@ -127,3 +134,12 @@ def _piecewise(x: np.ndarray, x_knots: np.ndarray, y_knots: np.ndarray) -> np.nd
     slope = (y_knots[-1] - y_knots[0]) / (x_knots[-1] - x_knots[0])
     inside = np.interp(x, x_knots, y_knots)
     return inside + slope * (np.minimum(x - x_knots[0], 0) + np.maximum(x - x_knots[-1], 0))
+
+
+def with_season(context: np.ndarray, season: int, first: int) -> np.ndarray:
+    """Context (N, T, C) and a 0/1 column for each place in a cycle of `season` periods; `first` is the first's place."""
+    place = (
+        (first + np.arange(context.shape[1])) % season if season else np.zeros(context.shape[1], dtype=int)
+    )
+    columns = np.eye(season)[place] if season else np.zeros((context.shape[1], 0))
+    return np.concatenate([context, np.broadcast_to(columns, (len(context), *columns.shape))], axis=2)
