@@ -137,7 +137,7 @@ def _piecewise(x: np.ndarray, x_knots: np.ndarray, y_knots: np.ndarray) -> np.nd
 
 
 def with_season(context: np.ndarray, season: int, first: int) -> np.ndarray:
-    """Context (N, T, C) and a 0/1 column for each place in a cycle of `season` periods; `first` is the first's place."""
+    """Context (N, T, C) and 0/1 columns for the places in a cycle of `season` periods; `first` is the first's place."""
     place = (
         (first + np.arange(context.shape[1])) % season if season else np.zeros(context.shape[1], dtype=int)
     )

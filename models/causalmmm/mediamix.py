@@ -112,6 +112,7 @@ def fit_mediamix(
         folder,
         stop_after,
     )
+    network.remembers = True
     with torch.no_grad():
         logits = torch.cat(
             [objective.logits(s) for s in torch.arange(shops).split(config.training.batch_shops)]

@@ -68,7 +68,7 @@ def _positions(fit: MediamixFit, history: ShopPanel) -> np.ndarray:
     unknown = [shop for shop in history.shop_ids if shop not in place]
     if unknown:
         raise PanelError(
-            f"{len(unknown)} shops were not in the fit (first: {unknown[0]!r}) and have no kernels; `score` gives their "
+            f"{len(unknown)} shops were not in the fit (first: {unknown[0]!r}) without kernels; `score` gives their "
             "graphs. Fit on a panel that holds them to forecast them."
         )
     shops = np.array([place[shop] for shop in history.shop_ids])

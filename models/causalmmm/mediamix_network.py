@@ -75,6 +75,7 @@ class MediamixNetwork(nn.Module):
         nn.init.zeros_(self.correction.bias)
         self.hill = None if config.variant == "rw" else HillResponse(contexts)
         self.log_sd = nn.Parameter(torch.zeros(shops, nodes))
+        self.remembers = True
         self.encoder: nn.Module | None = None  # set by the fit: evidence or free; none for CM-full
 
     def decode(
@@ -90,9 +91,10 @@ class MediamixNetwork(nn.Module):
         gated = self.kernels.weight_gates(gates)
         linear = torch.bmm(inputs, gated * mean)
         variance = torch.bmm(inputs**2, gated * (2 * self.kernels.log_sd[shops]).exp())
-        messages = torch.bmm(inputs, self.kernels.edge_gates(gates) * mean)
-        state = self.temporal(torch.stack([messages, values], -1))
-        linear = linear + self.correction(state).squeeze(-1)
+        if self.remembers:
+            messages = torch.bmm(inputs, self.kernels.edge_gates(gates) * mean)
+            state = self.temporal(torch.stack([messages, values], -1))
+            linear = linear + self.correction(state).squeeze(-1)
         if self.hill is None:
             return linear, variance
         y = self.outcome

@@ -42,6 +42,10 @@ class MediamixObjective:
             return torch.full((len(shops), nodes, nodes), 30.0, dtype=self.data.values.dtype)
         return encoder(shops) if isinstance(encoder, FreeLogits) else encoder(self.data.evidence[shops])
 
+    def begin_epoch(self, number: int) -> None:
+        """The temporal module joins when kernels and graph have taken shape; until then it says 0 and is left out."""
+        self.network.remembers = number > self.config.temporal_from * self.config.training.epochs
+
     def loss_terms(self, shops: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Expected negative log likelihood, divergence of the edges and divergence of the weights, in nats."""
         logits, allowed = self.logits(shops), self.data.allowed

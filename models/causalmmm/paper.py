@@ -45,6 +45,9 @@ class PaperObjective:
             return self.values.new_full((len(shops), *self.allowed.shape), 30.0)
         return self.network.encoder(self.values[shops, : self.network.periods])
 
+    def begin_epoch(self, number: int) -> None:
+        """All parts are trained from the first epoch on."""
+
     def loss_terms(self, shops: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Negative log likelihood and weighted divergence, in nats."""
         logits = self.logits(shops)

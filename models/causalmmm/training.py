@@ -27,6 +27,10 @@ class Objective(Protocol):
     shops_count: int
     values_count: int  # training values, by which losses are divided
 
+    def begin_epoch(self, number: int) -> None:
+        """Told before every epoch, numbered from 1."""
+        ...
+
     def loss_terms(self, shops: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Terms of the negative ELBO in nats, summed over the given shops' training periods."""
         ...
@@ -81,6 +85,7 @@ def train(
     state = _resume(objective.network, optimiser, generator, fingerprint, folder) or _State(history=[])
     while state.epoch < config.epochs and not _patience_is_out(state, config):
         state.epoch += 1
+        objective.begin_epoch(state.epoch)
         terms = _one_epoch(objective, config, optimiser, generator)
         holdout = None
         if config.holdout_share > 0 and state.epoch % config.check_every == 0:
