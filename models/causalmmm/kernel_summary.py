@@ -13,12 +13,16 @@ from models.causalmmm.lag_kernels import LagKernels, lagged_inputs
 def kernel_summary(kernels: LagKernels) -> tuple[np.ndarray, np.ndarray]:
     """Lag and sign (N, D, D) of trained kernels."""
     with torch.no_grad():
-        mean, sd = kernels.mean.double().numpy(), kernels.log_sd.double().exp().numpy()
+        everyone = torch.arange(len(kernels.mean))
+        mean = kernels.by_lag(kernels.mean, everyone).double().numpy()
+        total = kernels.axes.sum(2).flatten(1)  # (N, D K): how much of the kernel's sum lies along each axis
+        lagged = kernels.log_sd[:, : kernels.nodes * kernels.lags].exp() * total.unsqueeze(-1)
+        sd = lagged.double().numpy()
     return summarise(mean, sd, kernels.nodes, kernels.lags)
 
 
 def summarise(mean: np.ndarray, sd: np.ndarray, nodes: int, lags: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means and sds of weights (N, P, D) -> lag and sign, both (N, source, target).
+    """Means of weights (N, P, D) and sds of independent parts of their kernels' sums -> lag and sign, (N, D, D) each.
 
     lag: mean lag in periods, each lag weighted by the size of its weight.
     sign: P(sum of the kernel > 0) - P(< 0), the sum being the effect of a lasting change.
@@ -55,7 +59,9 @@ def conditional_kernels(
             precision = gram * on[:, :, None] * on[:, None, :] / scale[..., None]
             precision = precision + torch.diag_embed(torch.where(on > 0, 1 / prior[:, target], 1.0))
             factor = torch.linalg.cholesky(precision)
-            right = ((moment[..., target] / scale + prior_mean[:, target] / prior[:, target]) * on).unsqueeze(-1)
+            right = ((moment[..., target] / scale + prior_mean[:, target] / prior[:, target]) * on).unsqueeze(
+                -1
+            )
             mean[..., target] = torch.cholesky_solve(right, factor).squeeze(-1)
             sd[..., target] = torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2).sqrt() * on
         variance = torch.stack(

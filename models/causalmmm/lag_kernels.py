@@ -4,9 +4,11 @@ The linear response of target j in one shop is
 
     u_j^{t+1} = sum_i z_ij sum_{k=1..K} w_ijk x_i^{t+1-k} + sum_k w_jjk x_j^{t+1-k} + b_j c^{t+1} + a_j
 
-with own lags, context and intercept always present. q(w_ijk | z_ij = 1) = N(m, s^2) against N(0, v); with z_ij = 0
-the weight has no say and q is the prior, so that an absent edge pays no divergence and a present one pays for each of
-its lags (spike and slab as in Titsias & Lazaro-Gredilla 2011). v is learned, one for edges, own lags and context each.
+with own lags, context and intercept always present. q(w_ij | z_ij = 1) = N(m, V s^2 V') against N(0, v I); with
+z_ij = 0 the weights have no say and q is the prior, so that an absent edge pays no divergence and a present one pays for
+each of its lags (spike and slab as in Titsias & Lazaro-Gredilla 2011). v is learned, one for edges, own lags and context
+each. V holds the principal axes of the source's own lags: lags of one source resemble each other, and a posterior that
+is independent by lag would pay for far more than is known. Weights are kept in these axes; the prior is the same there.
 """
 
 from __future__ import annotations
@@ -22,12 +24,21 @@ def lagged_inputs(values: Tensor, context: Tensor, lags: int) -> Tensor:
     of the period itself, and 1.
     """
     windows = values.unfold(1, lags, 1)[:, :-1].flip(-1)  # (N, T - lags, D, lags)
-    ones = (
-        torch.ones_like(context[:, lags:, :1])
-        if context.shape[-1]
-        else values.new_ones(*windows.shape[:2], 1)
-    )
-    return torch.cat([windows.flatten(2), context[:, lags:], ones], dim=-1)
+    return torch.cat([windows.flatten(2), context[:, lags:], values.new_ones(*windows.shape[:2], 1)], dim=-1)
+
+
+def principal_axes(inputs: Tensor, nodes: int, lags: int) -> Tensor:
+    """Axes V (N, D, K, K) of each source's lags, columns by rising variance, from inputs (N, T, P)."""
+    windows = inputs[..., : nodes * lags].unflatten(-1, (nodes, lags))
+    return torch.linalg.eigh(torch.einsum("ntdk,ntdl->ndkl", windows, windows).double())[1].to(inputs.dtype)
+
+
+def along_axes(lagged: Tensor, axes: Tensor) -> Tensor:
+    """V' of each source's block: lagged (n, ..., P) inputs, or weights with P in front moved last -> the same shape."""
+    nodes, lags = axes.shape[1:3]
+    blocks = lagged[..., : nodes * lags].unflatten(-1, (nodes, lags))
+    turned = torch.einsum("n...dk,ndkl->n...dl", blocks, axes)
+    return torch.cat([turned.flatten(-2), lagged[..., nodes * lags :]], -1)
 
 
 class LagKernels(nn.Module):
@@ -40,10 +51,13 @@ class LagKernels(nn.Module):
         super().__init__()
         self.nodes, self.lags, self.contexts = nodes, lags, contexts
         weights = nodes * lags + contexts + 1
+        self.register_buffer("axes", torch.eye(lags).repeat(shops, nodes, 1, 1))
         self.mean = nn.Parameter(torch.zeros(shops, weights, nodes))
         self.log_sd = nn.Parameter(torch.full((shops, weights, nodes), -3.0))
-        self.prior_mean = nn.Parameter(torch.zeros(weights, nodes), requires_grad=shared)
-        self.log_prior_variance = nn.Parameter(torch.tensor([-2.0, -2.0, -2.0]))  # edges, own lags, context
+        self.prior_mean = nn.Parameter(
+            torch.zeros(weights, nodes), requires_grad=shared
+        )  # by lag, not by axis
+        self.log_prior_variance = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0]))  # edges, own lags, context
         diagonal = torch.eye(nodes).repeat_interleave(lags, 0)
         kinds = torch.cat([diagonal, torch.full((contexts + 1, nodes), 2.0)])
         self.register_buffer("kinds", kinds.long())  # (P, D) index into log_prior_variance
@@ -61,17 +75,22 @@ class LagKernels(nn.Module):
         return torch.cat([lagged, gates.new_zeros(*gates.shape[:-2], self.contexts + 1, self.nodes)], dim=-2)
 
     def prior_variance(self) -> Tensor:
-        """(P, D)."""
+        """(P, D), the same by lag and by axis."""
         return self.log_prior_variance.exp()[self.kinds]
+
+    def by_lag(self, weights: Tensor, shops: Tensor) -> Tensor:
+        """Weights (n, ..., P, D) along the axes -> by lag."""
+        turned = along_axes(weights.transpose(-1, -2), self.axes[shops].mT)
+        return turned.transpose(-1, -2)
 
     def divergences(self, shops: Tensor) -> tuple[Tensor, Tensor]:
         """KL[q(w | z = 1) || p(w)] in nats: of every edge (n, D, D), and of what is always present (n,)."""
         variance = self.prior_variance()
         log_sd, mean = self.log_sd[shops], self.mean[shops]
-        each = (
-            0.5 * (((mean - self.prior_mean) ** 2 + (2 * log_sd).exp()) / variance - 1 + variance.log())
-            - log_sd
-        )
+        if self.prior_mean.requires_grad:
+            centre = self.prior_mean.T.expand(len(shops), -1, -1)
+            mean = mean - along_axes(centre, self.axes[shops]).mT
+        each = 0.5 * ((mean**2 + (2 * log_sd).exp()) / variance - 1 + variance.log()) - log_sd
         lagged = each[:, : self.nodes * self.lags].unflatten(1, (self.nodes, self.lags)).sum(2)
         own = torch.diagonal(lagged, dim1=1, dim2=2).sum(-1)
         edges = lagged * (1 - torch.eye(self.nodes, dtype=lagged.dtype))

@@ -98,9 +98,7 @@ def fit_mediamix(
     data = mediamix_data(panel, scaler, config, evidence if reads_evidence else None)
     network = MediamixNetwork(shops, nodes, panel.context.shape[-1], panel.outcome_index, config)
     if config.variant != "full":
-        network.encoder = (
-            _evidence_encoder(data, config) if reads_evidence else FreeLogits(shops, nodes, config.edge_prior)
-        )
+        network.encoder = _evidence_encoder(data, config) if reads_evidence else FreeLogits(shops, nodes)
     objective = MediamixObjective(network, data, config)
     objective.begin_at_ridge()
     history = train(
@@ -159,9 +157,7 @@ def _evidence_encoder(data: MediamixData, config: MediamixConfig) -> EvidenceEnc
     edges = torch.asinh(data.evidence[:, data.allowed])  # (N, edges, F)
     flat = edges.flatten(0, 1)
     scale = flat.std(0, correction=0)
-    return EvidenceEncoder(
-        flat.mean(0), torch.where(scale > 1e-6, scale, 1.0), config.hidden, config.edge_prior
-    )
+    return EvidenceEncoder(flat.mean(0), torch.where(scale > 1e-6, scale, 1.0), config.hidden)
 
 
 def _posterior(panel, logits, lag, sign, config: MediamixConfig, diagnostics) -> GraphPosterior:

@@ -21,6 +21,7 @@ class MediamixConfig:
     node_scale, outcome_scale: see `scaling`; `ranks` of the outcome is for structure.
     hidden: width of the encoder; temporal_hidden: of the recurrent state. temperature: of the Gumbel softmax.
     edge_prior: P(z_ij = 1).
+    encoder_from: share of the epochs after which an evidence encoder is trained; before, kernels settle.
     temporal_from: share of the epochs after which the temporal module joins.
     season: length of a cycle whose places each have a level (7 for the weekday of days); 0 for none.
     shared_prior: weights are drawn about a mean that all shops share, which helps where shops respond alike.
@@ -35,6 +36,7 @@ class MediamixConfig:
     temporal_hidden: int = 8
     temperature: float = 0.5
     edge_prior: float = 0.15
+    encoder_from: float = 0.3
     temporal_from: float = 0.6
     season: int = 0
     shared_prior: bool = False
@@ -52,8 +54,11 @@ class MediamixConfig:
         for name, scales in (("node_scale", NODE_SCALES), ("outcome_scale", OUTCOME_SCALES)):
             if getattr(self, name) not in scales:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(scales)}.")
-        if not 0 <= self.temporal_from <= 1:
-            raise ValueError(f"temporal_from is {self.temporal_from}, a share of the epochs. Give one in [0, 1].")
+        for name in ("encoder_from", "temporal_from"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, a share of the epochs. Give one in [0, 1]."
+                )
         if self.season < 0 or self.season == 1:
             raise ValueError(f"season is {self.season}; a cycle has 2 or more periods, or give 0 for none.")
         if not self.temperature > 0:

@@ -135,6 +135,7 @@ def _weights(fit: MediamixFit, shops: Tensor, half: int, generator: torch.Genera
     gates = (gates < probability).to(probability.dtype)
     mean, sd = kernels.mean[shops].unsqueeze(1), kernels.log_sd[shops].exp().unsqueeze(1)
     drawn = mean + sd * torch.randn(len(shops), half, *mean.shape[2:], generator=generator, dtype=mean.dtype)
+    drawn = kernels.by_lag(drawn, shops)
     both = kernels.weight_gates(gates) * drawn, kernels.edge_gates(gates) * drawn
     return both[0].repeat(1, 2, 1, 1), both[1].repeat(1, 2, 1, 1)
 
@@ -150,5 +151,7 @@ def _warm_state(fit: MediamixFit, shops: Tensor, values: Tensor, context: Tensor
     )
     probability = torch.as_tensor(fit.posterior.edge_probability, dtype=values.dtype)[shops]
     gates = likely_gates(probability - 0.5, torch.as_tensor(np.array(fit.panel.allowed)))
-    messages = torch.bmm(inputs, network.kernels.edge_gates(gates) * network.kernels.mean[shops])
+    messages = torch.bmm(
+        inputs, network.kernels.edge_gates(gates) * network.kernels.by_lag(network.kernels.mean[shops], shops)
+    )
     return network.temporal(torch.stack([messages, recent[:, network.lags - 1 : -1]], -1))[:, -1]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.causalmmm.hill import HillResponse
-from models.causalmmm.lag_kernels import LagKernels, lagged_inputs
+from models.causalmmm.lag_kernels import LagKernels, along_axes, lagged_inputs
 from models.causalmmm.mediamix_config import MediamixConfig
 from models.causalmmm.temporal import temporal_response
 
@@ -23,7 +23,7 @@ class EvidenceEncoder(nn.Module):
     others, and what the edges of the same source and of the same target look like, enter through an MLP.
     """
 
-    def __init__(self, centre: Tensor, scale: Tensor, hidden: int, edge_prior: float) -> None:
+    def __init__(self, centre: Tensor, scale: Tensor, hidden: int) -> None:
         super().__init__()
         self.register_buffer("centre", centre)  # (F,)
         self.register_buffer("scale", scale)
@@ -32,7 +32,9 @@ class EvidenceEncoder(nn.Module):
         nn.init.zeros_(self.second_edge[-1].weight)
         nn.init.zeros_(self.second_edge[-1].bias)
         self.skip = nn.Parameter(torch.tensor(0.55))  # softplus is about 1
-        self.bias = nn.Parameter(torch.logit(torch.tensor(edge_prior)))
+        self.bias = nn.Parameter(
+            torch.tensor(0.0)
+        )  # the evidence is a posterior log odds: its zero is the boundary
 
     def forward(self, evidence: Tensor) -> Tensor:
         """(N, D, D, F) -> logits (N, D, D)."""
@@ -49,9 +51,9 @@ class EvidenceEncoder(nn.Module):
 class FreeLogits(nn.Module):
     """One logit per shop and edge."""
 
-    def __init__(self, shops: int, nodes: int, edge_prior: float) -> None:
+    def __init__(self, shops: int, nodes: int) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.full((shops, nodes, nodes), 0.0))
+        self.logits = nn.Parameter(torch.zeros(shops, nodes, nodes))
 
     def forward(self, shops: Tensor) -> Tensor:
         """(n,) shop numbers -> (n, D, D)."""
@@ -83,7 +85,7 @@ class MediamixNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """One-step means and the variance that the weights' posterior adds to them, both (n, T - K, D).
 
-        inputs (n, T - K, P) of lagged_inputs; values (n, T - K, D) of the periods before the predicted ones; context
+        inputs (n, T - K, P) of lagged_inputs along the kernels' axes; values (n, T - K, D) of the periods before the predicted ones; context
         (n, T - K, C) of the predicted ones; gates (n, D, D); shops (n,). The temporal module reads mean messages, and
         the variance passes the saturation by its slope: exact where the response is linear, else of first order.
         """
@@ -110,6 +112,6 @@ def decode_series(
     network: MediamixNetwork, values: Tensor, context: Tensor, gates: Tensor, shops: Tensor
 ) -> Tensor:
     """One-step means (n, T - K, D) of whole series: values (n, T, D), context (n, T, C)."""
-    inputs = lagged_inputs(values, context, network.lags)
+    inputs = along_axes(lagged_inputs(values, context, network.lags), network.kernels.axes[shops])
     start = network.lags
     return network.decode(inputs, values[:, start - 1 : -1], context[:, start:], gates, shops)[0]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.causalmmm.gates import edge_divergence, hard_gates, likely_gates
-from models.causalmmm.lag_kernels import lagged_inputs
+from models.causalmmm.lag_kernels import along_axes, lagged_inputs, principal_axes
 from models.causalmmm.mediamix_config import MediamixConfig
-from models.causalmmm.mediamix_network import FreeLogits, MediamixNetwork
+from models.causalmmm.mediamix_network import EvidenceEncoder, FreeLogits, MediamixNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,9 @@ class MediamixObjective:
     def __init__(self, network: MediamixNetwork, data: MediamixData, config: MediamixConfig) -> None:
         self.network, self.data, self.config = network, data, config
         self.shops_count, _, nodes = data.values.shape
-        self.inputs = lagged_inputs(data.values, data.context, network.lags)
+        inputs = lagged_inputs(data.values, data.context, network.lags)
+        network.kernels.axes.copy_(principal_axes(inputs, nodes, network.lags))
+        self.inputs = along_axes(inputs, network.kernels.axes)
         predicted = self.inputs.shape[1]
         self.trained = predicted - round(config.training.holdout_share * predicted)
         self.values_count = self.shops_count * self.trained * nodes
@@ -43,8 +45,12 @@ class MediamixObjective:
         return encoder(shops) if isinstance(encoder, FreeLogits) else encoder(self.data.evidence[shops])
 
     def begin_epoch(self, number: int) -> None:
-        """The temporal module joins when kernels and graph have taken shape; until then it says 0 and is left out."""
-        self.network.remembers = number > self.config.temporal_from * self.config.training.epochs
+        """An evidence encoder waits until kernels fit the edges that the evidence proposes; the temporal module joins
+        when kernels and graph have taken shape, and until then says 0 and is left out."""
+        share = number / self.config.training.epochs
+        self.network.remembers = share > self.config.temporal_from
+        if isinstance(self.network.encoder, EvidenceEncoder):
+            self.network.encoder.requires_grad_(share > self.config.encoder_from)
 
     def loss_terms(self, shops: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Expected negative log likelihood, divergence of the edges and divergence of the weights, in nats."""
@@ -100,9 +106,8 @@ class MediamixObjective:
                 mean = torch.linalg.solve(gram, inputs.mT @ targets) * weight_gates
                 noise = (targets - inputs @ mean).std(1, correction=0).clamp_min(0.05)
                 kernels.mean[shops] = mean
-                kernels.log_sd[shops] = (
-                    noise.log() - 0.5 * torch.tensor(inputs.shape[1] + penalty).log()
-                ).unsqueeze(1)
+                size = gram.diagonal(dim1=1, dim2=2).log()  # (n, P)
+                kernels.log_sd[shops] = noise.log().unsqueeze(1) - 0.5 * size.unsqueeze(2)
                 self.network.log_sd[shops] = noise.log()
 
     def parameter_groups(self) -> list[dict]:
