@@ -5,10 +5,11 @@ The linear response of target j in one shop is
     u_j^{t+1} = sum_i z_ij sum_{k=1..K} w_ijk x_i^{t+1-k} + sum_k w_jjk x_j^{t+1-k} + b_j c^{t+1} + a_j
 
 with own lags, context and intercept always present. q(w_ij | z_ij = 1) = N(m, V s^2 V') against N(0, v I); with
-z_ij = 0 the weights have no say and q is the prior, so that an absent edge pays no divergence and a present one pays for
-each of its lags (spike and slab as in Titsias & Lazaro-Gredilla 2011). v is learned, one for edges, own lags and context
-each. V holds the principal axes of the source's own lags: lags of one source resemble each other, and a posterior that
-is independent by lag would pay for far more than is known. Weights are kept in these axes; the prior is the same there.
+z_ij = 0 the weights have no say and q is the prior, so that an absent edge pays no divergence and a present one pays
+for each of its lags (spike and slab as in Titsias & Lazaro-Gredilla 2011). v is learned, one for edges, own lags and
+context each. V holds the principal axes of the source's own lags: lags of one source resemble each other, and a
+posterior that is independent by lag would pay for far more than is known. Weights are kept along these axes, where the
+prior is the same.
 """
 
 from __future__ import annotations

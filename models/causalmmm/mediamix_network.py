@@ -85,9 +85,10 @@ class MediamixNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """One-step means and the variance that the weights' posterior adds to them, both (n, T - K, D).
 
-        inputs (n, T - K, P) of lagged_inputs along the kernels' axes; values (n, T - K, D) of the periods before the predicted ones; context
-        (n, T - K, C) of the predicted ones; gates (n, D, D); shops (n,). The temporal module reads mean messages, and
-        the variance passes the saturation by its slope: exact where the response is linear, else of first order.
+        inputs (n, T - K, P) of lagged_inputs along the kernels' axes; values (n, T - K, D) of the periods before the
+        predicted ones; context (n, T - K, C) of the predicted ones; gates (n, D, D); shops (n,). The temporal module
+        reads mean messages, and the variance passes the saturation by its slope: exact where the response is linear,
+        else of first order.
         """
         mean = self.kernels.mean[shops]
         gated = self.kernels.weight_gates(gates)
