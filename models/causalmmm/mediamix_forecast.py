@@ -96,7 +96,7 @@ def _futures(
     half = (draws_count + 1) // 2
     weights, messages = _weights(fit, shops, half, generator)  # (n, S, P, D) each
     state = _warm_state(fit, shops, values, context)
-    state = state.repeat_interleave(2 * half, 0)
+    state = state.unflatten(1, (len(shops), nodes)).repeat_interleave(2 * half, 1).flatten(1, 2)
     past = values[:, -lags:].flip(1).unsqueeze(1).expand(-1, 2 * half, -1, -1)  # (n, S, K, D), lag 1 first
     noise_sd = network.log_sd[shops].exp()[:, None]
     futures = []
@@ -105,14 +105,9 @@ def _futures(
         inputs = torch.cat([past.transpose(2, 3).flatten(2), now, torch.ones_like(past[:, :, 0, :1])], -1)
         linear = torch.einsum("nsp,nspd->nsd", inputs, weights)
         told = torch.einsum("nsp,nspd->nsd", inputs, messages)
-        if fit.config.variant == "markov":
-            hidden = network.temporal(torch.stack([told, past[:, :, 0]], -1))
-        else:
-            rows = torch.stack([told, past[:, :, 0]], -1).reshape(len(shops) * 2 * half * nodes, 1, 2)
-            out, new = network.temporal.cell(rows, state.reshape(1, len(rows), -1))
-            state = new.reshape(len(shops) * 2 * half, nodes, -1)
-            hidden = out.reshape(len(shops), 2 * half, nodes, -1)
-        mean = linear + network.correction(hidden).squeeze(-1)
+        heard = torch.stack([told, past[:, :, 0]], -1).flatten(0, 1).unsqueeze(1)  # (n S, 1, D, 2)
+        hidden, state = network.temporal.step(heard, state)
+        mean = linear + network.correction(hidden).reshape(linear.shape)
         if network.hill is not None:
             mean[..., network.outcome], _ = network.hill(mean[..., network.outcome], now)
         noise = torch.randn(len(shops), half, nodes, generator=generator, dtype=values.dtype)
@@ -141,10 +136,8 @@ def _weights(fit: MediamixFit, shops: Tensor, half: int, generator: torch.Genera
 
 
 def _warm_state(fit: MediamixFit, shops: Tensor, values: Tensor, context: Tensor) -> Tensor:
-    """(n, D, hidden) recurrent state before the first forecast period, under mean weights and the likely graph."""
+    """(1, n D, hidden) recurrent state before the first forecast period, under mean weights and the likely graph."""
     network = fit.network
-    if fit.config.variant == "markov":
-        return values.new_zeros(len(shops), values.shape[-1], 1)
     recent = values[:, -(WARM_UP + network.lags) :]
     inputs = lagged_inputs(
         recent, context[:, values.shape[1] - recent.shape[1] : values.shape[1]], network.lags
@@ -154,4 +147,4 @@ def _warm_state(fit: MediamixFit, shops: Tensor, values: Tensor, context: Tensor
     messages = torch.bmm(
         inputs, network.kernels.edge_gates(gates) * network.kernels.by_lag(network.kernels.mean[shops], shops)
     )
-    return network.temporal(torch.stack([messages, recent[:, network.lags - 1 : -1]], -1))[:, -1]
+    return network.temporal.state_after(torch.stack([messages, recent[:, network.lags - 1 : -1]], -1))

@@ -13,10 +13,12 @@ from models.causalmmm.fingerprints import fingerprint
 from models.causalmmm.gates import edge_divergence, hard_gates, likely_gates
 from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.paper_config import PaperConfig
+from models.causalmmm.paper_forecast import forecast_paper
 from models.causalmmm.paper_network import PaperNetwork
 from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.training import Progress, train
 from models.errors import PanelError
+from models.shop_forecast import Forecast
 from models.shop_scaling import ShopScaler
 
 SCALE = "standard"  # of the outcome: the published network saturates it itself
@@ -84,11 +86,32 @@ class PaperFit:
     posterior: GraphPosterior
     history: tuple[dict, ...]
 
+    def edge_logits(self, values: Tensor) -> Tensor:
+        """Log odds (N, D, D) from the first periods of scaled values (N, T, D), as many as were trained on."""
+        if self.config.variant == "full":
+            return values.new_full((len(values), values.shape[2], values.shape[2]), 30.0)
+        return self.network.encoder(values[:, : self.network.periods])
+
+    def forecast(
+        self, history: ShopPanel, periods: int, context_future: np.ndarray, planned_future: np.ndarray
+    ) -> Forecast:
+        """See models.shop_forecast; the scale of a shop is that of the encoder's periods of its history."""
+        self._check(history)
+        scaler = ShopScaler.learn(history.periods(None, self.network.periods), SCALE, SCALE)
+        return forecast_paper(self, scaler, history, periods, context_future, planned_future)
+
     def score(self, panel: ShopPanel) -> GraphPosterior:
         """Graphs of any shops by the encoder alone, from as many of their first periods as it was trained on.
 
         Raises PanelError for other nodes or fewer periods.
         """
+        self._check(panel)
+        values, _ = _tensors(panel)
+        with torch.no_grad():
+            logits = self.edge_logits(values)
+        return _posterior(panel, logits, self.config, {})
+
+    def _check(self, panel: ShopPanel) -> None:
         if panel.node_ids != self.panel.node_ids:
             raise PanelError(
                 f"the panel's nodes are {panel.node_ids}, the fit's are {self.panel.node_ids}; edges would be named "
@@ -99,10 +122,6 @@ class PaperFit:
                 f"the panel has {panel.periods_count} periods; the published encoder reads exactly "
                 f"{self.network.periods}. Give longer series, or use the level mediamix."
             )
-        values, _ = _tensors(panel)
-        with torch.no_grad():
-            logits = self.network.encoder(values[:, : self.network.periods])
-        return _posterior(panel, logits, self.config, {})
 
 
 def fit_paper(

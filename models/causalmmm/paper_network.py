@@ -70,10 +70,6 @@ class PaperNetwork(nn.Module):
         self.hill = None if config.variant == "rw" else HillResponse(contexts)
         self.log_sd = nn.Parameter(torch.zeros(nodes))
 
-    def logits(self, values: Tensor) -> Tensor:
-        """Edge log odds from the last `periods` of values (N, >= periods, D)."""
-        return self.encoder(values[:, -self.periods :])
-
     def decode(self, values: Tensor, context: Tensor, gates: Tensor) -> Tensor:
         """One-step means of the periods after each given one.
 
@@ -85,9 +81,9 @@ class PaperNetwork(nn.Module):
         if self.hill is None:
             return linear
         saturated, _ = self.hill(linear[..., self.outcome], context)
-        return _with_column(linear, self.outcome, saturated)
+        return with_column(linear, self.outcome, saturated)
 
 
-def _with_column(matrix: Tensor, column: int, values: Tensor) -> Tensor:
+def with_column(matrix: Tensor, column: int, values: Tensor) -> Tensor:
     """The matrix (..., D) with one column replaced."""
     return torch.cat([matrix[..., :column], values.unsqueeze(-1), matrix[..., column + 1 :]], -1)

@@ -20,6 +20,16 @@ class GRUResponse(nn.Module):
         rows = inputs.transpose(1, 2).reshape(shops * nodes, periods, width)
         return self.cell(rows)[0].reshape(shops, nodes, periods, -1).transpose(1, 2)
 
+    def state_after(self, inputs: Tensor) -> Tensor:
+        """(1, N D, hidden) what is remembered after inputs (N, T, D, inputs)."""
+        return self.forward(inputs)[:, -1].flatten(0, 1).unsqueeze(0)
+
+    def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One period on: inputs (N, 1, D, inputs), state (1, N D, hidden) -> (N, 1, D, hidden) and the next state."""
+        shops, _, nodes, width = inputs.shape
+        out, after = self.cell(inputs.reshape(shops * nodes, 1, width), state)
+        return out.reshape(shops, 1, nodes, -1), after
+
 
 class MarkovResponse(nn.Module):
     """CM-markov: an MLP of the last period's inputs, without memory."""
@@ -33,6 +43,14 @@ class MarkovResponse(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, T, D, inputs) -> (N, T, D, hidden)."""
         return self.layers(inputs)
+
+    def state_after(self, inputs: Tensor) -> Tensor:
+        """Nothing is remembered: (1, N D, 0)."""
+        return inputs.new_zeros(1, inputs.shape[0] * inputs.shape[2], 0)
+
+    def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """As GRUResponse.step; the state stays empty."""
+        return self.layers(inputs), state
 
 
 def temporal_response(kind: str, inputs: int, hidden: int) -> nn.Module:

@@ -173,8 +173,25 @@ def test_what_is_wrong_is_said(world):
         fit.forecast(panel.shops([0, 1]), 2, np.zeros((2, 3, 0)), np.zeros((2, 2, 0)))
 
 
-def test_lag_order_two_is_beaten_by_no_evidence_from_the_outcome(world):
-    """Negative control: an encoder that is told nothing leaves every edge at one and the same probability."""
+def test_encoder_that_is_told_nothing_cannot_tell_edges_apart(world):
+    """Negative control: what the evidence encoder finds, it finds in the evidence."""
     fit = fit_mediamix(world.panel, CONFIG, lambda one: np.zeros((*world.graph.shape, 1)))
     probability = fit.posterior.edge_probability[:, world.panel.allowed]
     assert np.ptp(probability) < 1e-5
+
+
+@pytest.mark.parametrize("variant", ["causalmmm", "full", "markov", "rw"])
+def test_published_network_scores_and_forecasts_shops_it_has_not_seen(variant, world):
+    panel = replace(world.panel, planned_ids=world.panel.node_ids[1:3])
+    config = PaperConfig(
+        variant=variant, encoder_hidden=4, decoder_hidden=4, training=replace(TRAINING, epochs=2)
+    )
+    fit = fit_paper(panel.shops(np.arange(4)).periods(None, 80), config)
+    unseen = panel.shops([5, 6])
+    forecast = forecast_at(fit, unseen, 80, 5)
+    assert forecast.mean.shape == (2, 5, 5)
+    assert np.allclose(forecast.mean[..., 1:3], unseen.values[:, 80:85, 1:3])
+    alone, beside = fit.score(unseen.shops([0])), fit.score(unseen)
+    assert np.allclose(alone.edge_probability[0], beside.edge_probability[0])
+    with pytest.raises(PanelError, match="reads exactly 80"):
+        fit.score(unseen.periods(None, 79))
