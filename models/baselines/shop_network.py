@@ -116,11 +116,12 @@ def fit_shop_network(
 
     forward(values (n, W, D), known (n, W, C) of the periods after each, shops (n,)) -> (n, W or 1, D).
     """
-    torch.manual_seed(settings.seed)
     scaler = ShopScaler.learn(panel, settings.node_scale, settings.outcome_scale)
     values = _tensor(scaler.scaled(panel.values))
     known = _tensor(with_season(scaler.scaled_context(panel.context), settings.season, 0))
-    network = build(panel.nodes_count, known.shape[-1], panel.shops_count, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = build(panel.nodes_count, known.shape[-1], panel.shops_count, settings)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )

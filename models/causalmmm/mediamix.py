@@ -54,6 +54,10 @@ class MediamixFit:
                 "this fit has no encoder that reads data (encoder 'free' or variant 'full'): its graphs belong to the "
                 "shops it was trained on. Fit with encoder='evidence' to score other shops."
             )
+        if self.evidence is None:
+            raise NotFittedError(
+                "this fit was loaded without the evidence that its encoder reads. Hand it to `load_mediamix`."
+            )
         if panel.node_ids != self.panel.node_ids:
             raise PanelError(
                 f"the panel's nodes are {panel.node_ids}, the fit's are {self.panel.node_ids}; edges would be named "
@@ -84,7 +88,7 @@ def fit_mediamix(
     Raises PanelError where the panel is too short for the lags.
     """
     config = MediamixConfig() if config is None else config
-    shops, periods, nodes = panel.values.shape
+    shops, periods = panel.shops_count, panel.periods_count
     if periods < 2 * config.kernel_lags + 4:
         raise PanelError(
             f"the panel has {periods} periods, too few for {config.kernel_lags} lags: at least "
@@ -93,19 +97,20 @@ def fit_mediamix(
     reads_evidence = config.encoder == "evidence" and config.variant != "full"
     if reads_evidence and evidence is None:
         evidence = ClassicalEvidence.learn(panel, config.kernel_lags)
-    torch.manual_seed(config.training.seed)
     scaler = _scaler(panel, config)
     data = mediamix_data(panel, scaler, config, evidence if reads_evidence else None)
-    network = MediamixNetwork(shops, nodes, panel.context.shape[-1], panel.outcome_index, config)
-    if config.variant != "full":
-        network.encoder = _evidence_encoder(data, config) if reads_evidence else FreeLogits(shops, nodes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        network = untrained_network(panel, config, data.evidence.shape[-1] if reads_evidence else 0)
+    if reads_evidence:
+        network.encoder.learn_range(data.evidence[:, data.allowed])
     objective = MediamixObjective(network, data, config)
     objective.begin_at_ridge()
     history = train(
         objective,
         config.training,
         objective.parameter_groups(),
-        fingerprint(config, panel),
+        fingerprint(config, panel, () if data.evidence is None else (data.evidence.numpy(),)),
         progress,
         folder,
         stop_after,
@@ -119,6 +124,15 @@ def fit_mediamix(
     diagnostics = {"epochs": float(len(history)), "negative_elbo_per_value": history[-1]["loss"]}
     posterior = _posterior(panel, logits.double().numpy(), lag, sign, config, diagnostics)
     return MediamixFit(config, network, panel, scaler, evidence, posterior, tuple(history))
+
+
+def untrained_network(panel: ShopPanel, config: MediamixConfig, features: int) -> MediamixNetwork:
+    """Network for the panel's shops and nodes; features: of the evidence, 0 for none."""
+    shops, _, nodes = panel.values.shape
+    network = MediamixNetwork(shops, nodes, panel.context.shape[-1], panel.outcome_index, config)
+    if config.variant != "full":
+        network.encoder = EvidenceEncoder(features, config.hidden) if features else FreeLogits(shops, nodes)
+    return network
 
 
 def _scaler(panel: ShopPanel, config: MediamixConfig) -> ShopScaler:
@@ -151,13 +165,6 @@ def mediamix_data(
         given,
         torch.as_tensor(np.array(panel.allowed)),
     )
-
-
-def _evidence_encoder(data: MediamixData, config: MediamixConfig) -> EvidenceEncoder:
-    edges = torch.asinh(data.evidence[:, data.allowed])  # (N, edges, F)
-    flat = edges.flatten(0, 1)
-    scale = flat.std(0, correction=0)
-    return EvidenceEncoder(flat.mean(0), torch.where(scale > 1e-6, scale, 1.0), config.hidden)
 
 
 def _posterior(panel, logits, lag, sign, config: MediamixConfig, diagnostics) -> GraphPosterior:

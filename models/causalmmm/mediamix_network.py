@@ -23,11 +23,11 @@ class EvidenceEncoder(nn.Module):
     others, and what the edges of the same source and of the same target look like, enter through an MLP.
     """
 
-    def __init__(self, centre: Tensor, scale: Tensor, hidden: int) -> None:
+    def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
-        self.register_buffer("centre", centre)  # (F,)
-        self.register_buffer("scale", scale)
-        self.first_edge = nn.Sequential(nn.Linear(len(centre), hidden), nn.ELU(), nn.LayerNorm(hidden))
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+        self.first_edge = nn.Sequential(nn.Linear(features, hidden), nn.ELU(), nn.LayerNorm(hidden))
         self.second_edge = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.ELU(), nn.Linear(hidden, 1))
         nn.init.zeros_(self.second_edge[-1].weight)
         nn.init.zeros_(self.second_edge[-1].bias)
@@ -35,6 +35,13 @@ class EvidenceEncoder(nn.Module):
         self.bias = nn.Parameter(
             torch.tensor(0.0)
         )  # the evidence is a posterior log odds: its zero is the boundary
+
+    def learn_range(self, edges: Tensor) -> None:
+        """Centre and scale of the features from those of the fit's edges, (N, edges, F)."""
+        flat = torch.asinh(edges).flatten(0, 1)
+        spread = flat.std(0, correction=0)
+        self.centre.copy_(flat.mean(0))
+        self.scale.copy_(torch.where(spread > 1e-6, spread, 1.0))
 
     def forward(self, evidence: Tensor) -> Tensor:
         """(N, D, D, F) -> logits (N, D, D)."""

@@ -136,10 +136,11 @@ def fit_paper(
     values, context = _tensors(panel)
     allowed = torch.as_tensor(np.array(panel.allowed))
     held_out = round(config.training.holdout_share * (panel.periods_count - 1))
-    torch.manual_seed(config.training.seed)
-    network = PaperNetwork(
-        panel.periods_count - held_out, panel.nodes_count, context.shape[-1], panel.outcome_index, config
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        network = PaperNetwork(
+            panel.periods_count - held_out, panel.nodes_count, context.shape[-1], panel.outcome_index, config
+        )
     objective = PaperObjective(network, values, context, allowed, config)
     groups = [{"params": list(network.parameters())}]
     history = train(

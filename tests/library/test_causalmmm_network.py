@@ -8,6 +8,7 @@ import torch
 
 from models.causalmmm.mediamix import fit_mediamix
 from models.causalmmm.mediamix_config import MediamixConfig
+from models.causalmmm.mediamix_storage import load_mediamix, save_mediamix
 from models.causalmmm.network_config import TrainingConfig
 from models.causalmmm.paper import fit_paper
 from models.causalmmm.paper_config import PaperConfig
@@ -45,7 +46,10 @@ def _auroc(probability, graph, allowed):
 
 
 def test_pure_elbo_finds_the_graph_without_any_test_statistic(world):
-    fit = fit_mediamix(world.panel, replace(CONFIG, encoder="free", training=replace(TRAINING, epochs=100)))
+    fit = fit_mediamix(
+        world.panel,
+        replace(CONFIG, encoder="free", temporal_from=1.0, training=replace(TRAINING, epochs=100)),
+    )
     assert _auroc(fit.posterior.edge_probability, world.graph, world.panel.allowed) > 0.95
     shuffled = world.graph[:, ::-1]
     assert _auroc(fit.posterior.edge_probability, shuffled, world.panel.allowed) < 0.8
@@ -53,12 +57,23 @@ def test_pure_elbo_finds_the_graph_without_any_test_statistic(world):
         fit.score(world.panel)
 
 
-def test_evidence_encoder_scores_unseen_shops_with_lag_and_sign(world):
+def test_evidence_encoder_scores_unseen_shops_with_lag_and_sign_and_survives_the_disk(world, tmp_path):
     keep = np.arange(SMALL.shops_count) < 9
     evidence = _truth_evidence(world)
     fit = fit_mediamix(world.panel.shops(keep), CONFIG, evidence)
     unseen = world.panel.shops(~keep)
     posterior = fit.score(unseen)
+    save_mediamix(fit, tmp_path)
+    loaded = load_mediamix(tmp_path, evidence)
+    assert np.array_equal(loaded.score(unseen).edge_probability, posterior.edge_probability)
+    assert np.array_equal(loaded.posterior.lag, fit.posterior.lag, equal_nan=True)
+    assert loaded.config == fit.config
+    ahead = [forecast_at(one, world.panel.shops(keep), 80, 3).mean for one in (fit, loaded)]
+    assert np.array_equal(*ahead)
+    with pytest.raises(NotFittedError, match="without the evidence"):
+        load_mediamix(tmp_path).score(unseen)
+    with pytest.raises(NotFittedError, match="it holds no whole fit"):
+        load_mediamix(tmp_path / "nowhere")
     graph = world.graph[~keep]
     raw = _auroc(evidence(unseen)[..., 0], graph, unseen.allowed)
     assert _auroc(posterior.edge_probability, graph, unseen.allowed) > min(raw, 0.98) - 0.02
