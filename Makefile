@@ -21,7 +21,7 @@ REPLICATES ?= 200
 MISSPECIFIED ?= 40
 STUDY ?=
 WORLDS ?= 40
-PARTS ?= floor graphs
+PARTS ?= floor graphs forecast
 
 HASH := \#
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*$(HASH)$(HASH) .*/\1/p' Makefile)
@@ -89,7 +89,7 @@ study-missing: setup ## slopes of age groups where two fifths of the ages are un
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_missing $(STUDY)
 study-detailing: setup ## real sales calls on physicians (bayesm): the HBMMM beside simpler estimators (STUDY="--data FOLDER")
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_detailing $(STUDY)
-study-causalmmm: setup ## causal graphs of simulated shops, part by part (PARTS="floor graphs", STUDY="--worlds 2"); resumes
+study-causalmmm: setup ## causal graphs of simulated shops, part by part (PARTS="floor graphs forecast", STUDY="--worlds 2"); resumes
 	@for part in $(PARTS); do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  $(BIN)/python -m benchmarks.study_causalmmm_$$part $(STUDY) || exit 1; done
 study-plasmode: setup ## known effects in the home's real purchases recovered, swapped histories empty (INJECTIONS=30 SWAPS=60); resumes

@@ -13,7 +13,7 @@ from assets.status import (
     PanelStatus,
     Refresh,
     load_refresh,
-    read_parquet,
+    read_columns,
     write_panel_status,
 )
 from models.outcomes import NOT_EVALUATED
@@ -52,7 +52,7 @@ def _panel_status(refresh: Refresh) -> PanelStatus:
 
 
 def _reason_and_counts(refresh: Refresh) -> tuple[str | None, dict[str, object]]:
-    rows = read_parquet(refresh.mart_path("consumer_periods"), "materialise group marts first")
+    rows = read_columns(refresh.mart_path("consumer_periods"), ("is_in_panel", "exclusion_reason"))
     counts: dict[str, object] = {"consumer_periods_count": len(rows)}
     if rows.empty:
         return NO_CONSUMER_DATA, counts

@@ -140,12 +140,18 @@ def page(content: dict[str, Any]) -> str:
         "shops. Paper: ACC / AUROC as printed there (its worlds are not public). Edges are predictive (Granger).",
         "",
     ]
+    shown: set[str] = set()
     for title, kinds in TABLES.items():
         measured = [kind for kind in kinds if any(key[0] == kind for key in rows)]
         if measured:
             lines += [f"## {title}", ""]
         for kind in measured:
-            lines += _kind_table(kind, content, rows)
+            lines += (
+                [f"{content['kinds'][kind]}: above.", ""]
+                if kind in shown
+                else _kind_table(kind, content, rows)
+            )
+            shown.add(kind)
     return "\n".join(lines + _calibration_table(content["reliability"])) + "\n"
 
 

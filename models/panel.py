@@ -12,9 +12,19 @@ import numpy as np
 import pandas as pd
 
 from models.errors import PanelError
+from models.panel_columns import (
+    PERIODS,
+    calendar_grid,
+    days,
+    floats,
+    positions,
+    refuse_duplicates,
+    require_columns,
+    text_keys,
+    texts,
+)
 from models.transforms.concave import exposure_bends
 
-PERIODS = ("day", "week", "month")
 SPEND_STRATUM_NAME = "pre_period_spend_stratum"
 CONSUMER_PERIOD_COLUMNS = ("consumer_id", "market_id", "period_start_date", "gmv_net_amount", "is_in_panel")
 CHANNEL_PERIOD_COLUMNS = ("consumer_id", "channel_id", "period_start_date", "exposures_count")
@@ -130,53 +140,54 @@ class ConsumerPanel:
             A column is missing; a key occurs twice; an amount or a count is not finite; a consumer has two
             markets; a period start is off the calendar grid; no row is in the panel.
         """
-        _require(consumer_periods, CONSUMER_PERIOD_COLUMNS, "consumer_periods")
-        _require(consumer_channel_periods, CHANNEL_PERIOD_COLUMNS, "consumer_channel_periods")
-        _require(consumer_characteristics, CHARACTERISTIC_COLUMNS, "consumer_characteristics")
-        _require(market_covariate_periods, COVARIATE_COLUMNS, "market_covariate_periods")
-        _refuse_duplicates(consumer_periods, ["consumer_id", "period_start_date"], "consumer_periods")
+        require_columns(consumer_periods, CONSUMER_PERIOD_COLUMNS, "consumer_periods")
+        require_columns(consumer_channel_periods, CHANNEL_PERIOD_COLUMNS, "consumer_channel_periods")
+        require_columns(consumer_characteristics, CHARACTERISTIC_COLUMNS, "consumer_characteristics")
+        require_columns(market_covariate_periods, COVARIATE_COLUMNS, "market_covariate_periods")
+        refuse_duplicates(consumer_periods, ["consumer_id", "period_start_date"], "consumer_periods")
         cells = consumer_channel_periods
-        _refuse_duplicates(
+        refuse_duplicates(
             cells, ["consumer_id", "channel_id", "period_start_date"], "consumer_channel_periods"
         )
 
-        starts = _days(consumer_periods["period_start_date"])
-        cell_starts = _days(cells["period_start_date"])
+        starts = days(consumer_periods["period_start_date"])
+        cell_starts = days(cells["period_start_date"])
         in_panel = consumer_periods["is_in_panel"].to_numpy(dtype=bool)
         if not in_panel.any():
             raise PanelError(
                 f"consumer_periods has {len(consumer_periods)} rows and none is in the panel, so there is "
                 "nothing to fit. Look at exclusion_reason: the pre-period may be longer than the data."
             )
-        calendar = _calendar(np.concatenate([starts, cell_starts]), period)
+        calendar = calendar_grid(np.concatenate([starts, cell_starts]), period)
 
-        rows = consumer_periods.loc[in_panel]
-        ids = _text(rows["consumer_id"], "consumer_periods.consumer_id")
-        markets = _text(rows["market_id"], "consumer_periods.market_id")
-        consumer_index, consumer_ids = pd.factorize(ids, sort=True)
-        market_index, market_ids = pd.factorize(markets, sort=True)
+        ids = text_keys(consumer_periods["consumer_id"], "consumer_periods.consumer_id")
+        markets = text_keys(consumer_periods["market_id"], "consumer_periods.market_id")
+        consumer_index, consumer_ids = ids.used(in_panel)
+        market_index, market_ids = markets.used(in_panel)
         period_starts, period_index = np.unique(starts[in_panel], return_inverse=True)
         order = np.lexsort((period_index, consumer_index))
         consumer_index, market_index, period_index = (
             a[order].astype(np.int64) for a in (consumer_index, market_index, period_index)
         )
-        gmv = _floats(rows["gmv_net_amount"], "consumer_periods.gmv_net_amount")[order]
+        amounts = consumer_periods["gmv_net_amount"].loc[in_panel]
+        gmv = floats(amounts, "consumer_periods.gmv_net_amount")[order]
         consumer_market_index = _constant_within(consumer_index, market_index, consumer_ids, market_ids)
 
-        channel_index, channel_ids = pd.factorize(_text(cells["channel_id"], "channel_id"), sort=True)
-        cell_consumer = _positions(
-            consumer_ids, _text(cells["consumer_id"], "consumer_channel_periods.consumer_id")
-        )
-        counts = _floats(cells["exposures_count"], "consumer_channel_periods.exposures_count")
+        channels = text_keys(cells["channel_id"], "consumer_channel_periods.channel_id")
+        channel_index, channel_ids = channels.used(np.ones(len(cells), dtype=bool))
+        cell_ids = text_keys(cells["consumer_id"], "consumer_channel_periods.consumer_id")
+        cell_consumer = cell_ids.positions_in(consumer_ids)
+        counts = floats(cells["exposures_count"], "consumer_channel_periods.exposures_count")
         known = cell_consumer >= 0
-        calendar_position = np.searchsorted(calendar, cell_starts)
-        events = np.column_stack([cell_consumer, calendar_position, channel_index])[known].astype(np.int64)
-        events_order = np.lexsort((events[:, 2], events[:, 1], events[:, 0]))
-        events, counts = events[events_order], counts[known][events_order]
+        when = np.searchsorted(calendar, cell_starts).astype(np.int32)
+        cell = [part[known] for part in (cell_consumer, when, channel_index.astype(np.int32))]
+        events_order = np.lexsort(cell[::-1])
+        events = np.column_stack([part[events_order] for part in cell]).astype(np.int64)
+        counts = counts[known][events_order]
 
         exposures = np.zeros((len(gmv), len(channel_ids)))
         row_key = consumer_index * len(calendar) + np.searchsorted(calendar, period_starts)[period_index]
-        position = _positions(row_key, events[:, 0] * len(calendar) + events[:, 1])
+        position = positions(row_key, events[:, 0] * len(calendar) + events[:, 1])
         hit = position >= 0
         exposures[position[hit], events[hit, 2]] = counts[hit]
 
@@ -294,69 +305,6 @@ def _validate(panel: ConsumerPanel) -> None:
         raise PanelError("`characteristics` must have one row per consumer, in the order of `consumer_ids`.")
 
 
-def _require(frame: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
-    missing = [c for c in columns if c not in frame.columns]
-    if missing:
-        raise PanelError(f"{name} lacks {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}.")
-
-
-def _refuse_duplicates(frame: pd.DataFrame, key: list[str], name: str) -> None:
-    twice = frame.duplicated(key)
-    if twice.any():
-        first = frame.loc[twice, key].iloc[0].tolist()
-        raise PanelError(
-            f"{name} has {int(twice.sum())} rows whose key ({', '.join(key)}) occurs before, "
-            f"the first is {first}. The mart promises one row per key: look at its uniqueness test."
-        )
-
-
-def _text(column: pd.Series, name: str) -> np.ndarray:
-    if column.isna().any():
-        raise PanelError(f"{name} is null in {int(column.isna().sum())} rows; keys may not be null.")
-    return column.astype(str).to_numpy(dtype=object)
-
-
-def _floats(column: pd.Series, name: str) -> np.ndarray:
-    values = column.astype("float64").to_numpy()
-    if not np.isfinite(values).all():
-        raise PanelError(
-            f"{name} is not finite in {int((~np.isfinite(values)).sum())} rows: quarantine them."
-        )
-    return values
-
-
-def _days(column: pd.Series) -> np.ndarray:
-    return pd.to_datetime(column).to_numpy().astype("datetime64[D]")
-
-
-def _calendar(starts: np.ndarray, period: str) -> np.ndarray:
-    if period not in PERIODS:
-        raise PanelError(f"period is {period!r}; a panel counts in one of {', '.join(PERIODS)}.")
-    first, last = starts.min(), starts.max()
-    if period == "month":
-        months = np.arange(first.astype("datetime64[M]"), last.astype("datetime64[M]") + 1)
-        grid = months.astype("datetime64[D]")
-    else:
-        grid = np.arange(first, last + 1, 7 if period == "week" else 1).astype("datetime64[D]")
-    off = ~np.isin(starts, grid)
-    if off.any():
-        raise PanelError(
-            f"{int(off.sum())} period starts are no start of a {period} counted from {first}, the first is "
-            f"{starts[off].min()}. Was the panel built with another period or week start?"
-        )
-    return grid
-
-
-def _positions(sorted_unique: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Position of each value, -1 where absent."""
-    if not len(sorted_unique):
-        return np.full(len(values), -1)
-    if sorted_unique.dtype == object:
-        return pd.Index(sorted_unique).get_indexer(values)
-    position = np.searchsorted(sorted_unique, values).clip(max=len(sorted_unique) - 1)
-    return np.where(sorted_unique[position] == values, position, -1)
-
-
 def _constant_within(
     consumer_index: np.ndarray, market_index: np.ndarray, consumer_ids: np.ndarray, market_ids: np.ndarray
 ) -> np.ndarray:
@@ -380,13 +328,11 @@ def _covariate_rows(
     market_index: np.ndarray,
     period_index: np.ndarray,
 ) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    _refuse_duplicates(
-        frame, ["market_id", "covariate_name", "period_start_date"], "market_covariate_periods"
-    )
-    names = np.unique(_text(frame["covariate_name"], "covariate_name"))
+    refuse_duplicates(frame, ["market_id", "covariate_name", "period_start_date"], "market_covariate_periods")
+    names = np.unique(texts(frame["covariate_name"], "covariate_name"))
     grid = np.full((len(names), len(market_ids), len(period_starts)), np.nan)
-    market = _positions(market_ids, _text(frame["market_id"], "market_covariate_periods.market_id"))
-    when = _positions(period_starts, _days(frame["period_start_date"]))
+    market = positions(market_ids, texts(frame["market_id"], "market_covariate_periods.market_id"))
+    when = positions(period_starts, days(frame["period_start_date"]))
     which = np.searchsorted(names, frame["covariate_name"].astype(str).to_numpy(dtype=object))
     hit = (market >= 0) & (when >= 0)
     values = frame["covariate_value"].astype("float64").to_numpy()
@@ -399,14 +345,17 @@ def _covariate_rows(
 def _characteristics_wide(
     frame: pd.DataFrame, consumer_ids: np.ndarray
 ) -> tuple[pd.DataFrame, dict[str, str], dict[str, str], np.ndarray]:
-    _refuse_duplicates(frame, ["consumer_id", "characteristic_name"], "consumer_characteristics")
-    position = _positions(consumer_ids, _text(frame["consumer_id"], "consumer_characteristics.consumer_id"))
+    refuse_duplicates(frame, ["consumer_id", "characteristic_name"], "consumer_characteristics")
+    ids = text_keys(frame["consumer_id"], "consumer_characteristics.consumer_id")
+    position = ids.positions_in(consumer_ids)
     kept = frame.assign(position=position).loc[position >= 0]
     wide: dict[str, np.ndarray] = {}
     kinds: dict[str, str] = {}
     origins: dict[str, str] = {}
     stratum = np.full(len(consumer_ids), "none", dtype=object)
-    for name, part in kept.groupby("characteristic_name", sort=True):
+    names = text_keys(kept["characteristic_name"], "consumer_characteristics.characteristic_name")
+    for code, part in kept.groupby(names.codes, sort=True):
+        name = names.values[code]
         where = part["position"].to_numpy()
         found = part["characteristic_kind"].unique().tolist()
         if len(found) != 1 or found[0] not in ("numeric", "categorical"):

@@ -80,6 +80,26 @@ def test_keeps_panel_rows_sorted_and_reads_every_table():
     assert panel.characteristic_kinds == {"age": "numeric", "plan": "categorical"}
 
 
+def test_texts_may_come_as_categories_in_any_order_with_some_that_no_row_has():
+    def as_categories(column: pd.Series) -> pd.Series:
+        if not pd.api.types.is_string_dtype(column.dropna()):
+            return column
+        levels = [*sorted(set(column.dropna()), reverse=True), "of nobody"]
+        return pd.Series(pd.Categorical(column, categories=levels), index=column.index)
+
+    plain, coded = build(), build(**{name: frame.apply(as_categories) for name, frame in frames().items()})
+    for name, value in vars(plain).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(getattr(coded, name), value, err_msg=name)
+            assert getattr(coded, name).dtype == value.dtype, name
+    pd.testing.assert_frame_equal(coded.characteristics, plain.characteristics)
+    lost = frames()["consumer_periods"].assign(
+        consumer_id=lambda f: pd.Categorical(f["consumer_id"].where(f.index > 0))
+    )
+    with pytest.raises(PanelError, match="consumer_id is null in 1 rows"):
+        build(consumer_periods=lost)
+
+
 def test_lead_sums_the_next_periods_and_marks_unobserved_rows():
     panel = build()
     leads, is_observed = panel.lead_exposures(1)
