@@ -28,7 +28,7 @@ import networkx as nx
 import pandas as pd
 import yaml
 
-from models.response.errors import GraphError
+from models.errors import GraphError
 
 ROLES = {
     "channels": "channel",
@@ -42,7 +42,7 @@ PROPOSAL_COLUMNS = ("source_id", "target_id", "edge_probability", "selection_fre
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """name; role (channel, mediator, confounder, covariate, outcome); is_observed; absorbed_by market, period or None."""
+    """role: channel, mediator, confounder, covariate or outcome; absorbed_by: market, period or None."""
 
     name: str
     role: str
@@ -146,7 +146,9 @@ class CausalGraph:
         """Proposals nobody accepted: they count for nothing."""
         return tuple(edge for edge in self.edges if not edge.is_accepted)
 
-    def with_proposals(self, proposals: pd.DataFrame, accepted: Iterable[tuple[str, str]] = ()) -> CausalGraph:
+    def with_proposals(
+        self, proposals: pd.DataFrame, accepted: Iterable[tuple[str, str]] = ()
+    ) -> CausalGraph:
         """The graph with the edges of a CausalMMM export, waiting but for the (source, target) pairs accepted.
 
         proposals : rows of causal_graph_edges (source_id, target_id, edge_probability, selection_frequency; several
@@ -156,16 +158,22 @@ class CausalGraph:
         """
         missing = [column for column in PROPOSAL_COLUMNS if column not in proposals.columns]
         if missing:
-            raise GraphError(f"the proposal lacks {', '.join(missing)}; hand over rows of causal_graph_edges.")
+            raise GraphError(
+                f"the proposal lacks {', '.join(missing)}; hand over rows of causal_graph_edges."
+            )
         accepted = set(accepted)
         rows = proposals[proposals["source_id"] != proposals["target_id"]]
         markets = [column for column in ("market_id",) if column in rows.columns]
-        by_market = rows.groupby([*PROPOSAL_COLUMNS[:2], *markets], dropna=False)[list(PROPOSAL_COLUMNS[2:])].max()
+        by_market = rows.groupby([*PROPOSAL_COLUMNS[:2], *markets], dropna=False)[
+            list(PROPOSAL_COLUMNS[2:])
+        ].max()
         pairs = by_market.groupby(level=[0, 1]).mean()
         unknown = accepted - set(pairs.index)
         if unknown:
             source, target = sorted(unknown)[0]
-            raise GraphError(f"{source} -> {target} is accepted and not proposed; declare it under edges instead.")
+            raise GraphError(
+                f"{source} -> {target} is accepted and not proposed; declare it under edges instead."
+            )
         declared = {(e.source, e.target) for e in self.edges if not e.is_proposed}
         found = [
             Edge(str(s), str(t), float(p), None if pd.isna(f) else float(f), (s, t) in accepted)
@@ -188,7 +196,9 @@ def graph_from_yaml(text: str) -> CausalGraph:
     allowed = ("outcome", *ROLES, "edges", "proposed_edges")
     if not isinstance(read, dict) or set(read) - set(allowed) or not isinstance(read.get("outcome"), str):
         found = sorted(map(str, read)) if isinstance(read, dict) else type(read).__name__
-        raise GraphError(f"the causal graph has {found}; give outcome (a name) and any of {', '.join(allowed[1:])}.")
+        raise GraphError(
+            f"the causal graph has {found}; give outcome (a name) and any of {', '.join(allowed[1:])}."
+        )
     nodes = [Node(read["outcome"], "outcome")]
     for key, role in ROLES.items():
         nodes += [_node(entry, key, role) for entry in _list(read, key)]
@@ -252,11 +262,17 @@ def _pair(entry: Any) -> tuple[str, str]:
 
 def _proposal(entry: Any) -> Edge:
     known = {"edge", "probability", "stability", "accepted"}
-    if not isinstance(entry, dict) or set(entry) - known or not isinstance(entry.get("probability"), int | float):
+    if (
+        not isinstance(entry, dict)
+        or set(entry) - known
+        or not isinstance(entry.get("probability"), int | float)
+    ):
         raise GraphError(f"proposed_edges hold {entry!r}; give edge, probability, stability and accepted.")
     accepted = entry.get("accepted", False)
     if not isinstance(accepted, bool):
-        raise GraphError(f"proposed edge {entry.get('edge')!r} has accepted {accepted!r}; give true or false.")
+        raise GraphError(
+            f"proposed edge {entry.get('edge')!r} has accepted {accepted!r}; give true or false."
+        )
     return Edge(*_pair(entry.get("edge")), float(entry["probability"]), entry.get("stability"), accepted)
 
 
@@ -265,7 +281,9 @@ def _require_nodes(nodes: tuple[Node, ...]) -> None:
     names = [node.name for node in nodes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise GraphError(f"{', '.join(twice)} is declared more than once; a node has one role. Keep one of them.")
+        raise GraphError(
+            f"{', '.join(twice)} is declared more than once; a node has one role. Keep one of them."
+        )
     roles = [node.role for node in nodes]
     if roles.count("outcome") != 1 or "channel" not in roles:
         raise GraphError(
@@ -274,7 +292,9 @@ def _require_nodes(nodes: tuple[Node, ...]) -> None:
         )
     hidden = [n.name for n in nodes if n.role in ("channel", "outcome") and not n.is_observed]
     if hidden:
-        raise GraphError(f"{', '.join(hidden)} is a channel or the outcome and not observed; nothing can be estimated.")
+        raise GraphError(
+            f"{', '.join(hidden)} is a channel or the outcome and not observed; nothing can be estimated."
+        )
 
 
 def _require_edges(edges: tuple[Edge, ...], known: set[str]) -> None:
@@ -296,8 +316,8 @@ def _require_no_cycle(graph: nx.DiGraph) -> None:
         return
     cycle = [source for source, _ in nx.find_cycle(graph)]
     raise GraphError(
-        f"the edges form a cycle, {' -> '.join([*cycle, cycle[0]])}: nothing can be its own cause within a period. Take "
-        "out the edge that works more slowly, or do not accept the proposal that closed it."
+        f"the edges form a cycle, {' -> '.join([*cycle, cycle[0]])}: nothing can be its own cause within a period. "
+        "Take out the edge that works more slowly, or do not accept the proposal that closed it."
     )
 
 

@@ -55,7 +55,9 @@ def carry_over(exposures: Any, kernel: Any) -> Any:
             "array or give their tensor a static shape."
         )
     moved = [
-        exposures if lag == 0 else pt.concatenate([exposures[..., :lag] * 0.0, exposures[..., :-lag]], axis=-1)
+        exposures
+        if lag == 0
+        else pt.concatenate([exposures[..., :lag] * 0.0, exposures[..., :-lag]], axis=-1)
         for lag in range(min(lags, periods))
     ]
     lagged = pt.stack(moved, axis=-1)  # (..., T, lags)

@@ -78,7 +78,9 @@ def _checked(
         raise ValueError(f"saturation {name!r} got {len(parameters)} parameters; give it {needed}.")
     exposures = np.asarray(exposures, dtype=float)
     if not (np.isfinite(exposures) & (exposures >= 0)).all():
-        raise ValueError("exposures hold negative or not finite values; saturation is of exposures 0 or more.")
+        raise ValueError(
+            "exposures hold negative or not finite values; saturation is of exposures 0 or more."
+        )
     checked = [domain.require(value) for domain, value in zip(curve.parameters, parameters, strict=True)]
     return curve, exposures, checked
 

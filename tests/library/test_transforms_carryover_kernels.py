@@ -81,7 +81,9 @@ def test_closed_forms():
         reference.weibull_cdf_kernel(1.0, 2.0, 5, normalised=False), np.exp(-lags * (lags + 1) / 4)
     )
     density = reference.weibull_pdf_kernel(2.0, 8.0, 60, normalised=False)
-    assert density.sum() == pytest.approx(1.0 - (2 / 8**2) / 12, abs=1e-4)  # the sum of a density that starts at 0
+    assert density.sum() == pytest.approx(
+        1.0 - (2 / 8**2) / 12, abs=1e-4
+    )  # the sum of a density that starts at 0
 
 
 @pytest.mark.parametrize("name", INSIDE)

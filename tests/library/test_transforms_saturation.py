@@ -23,7 +23,9 @@ X = np.array([0.0, 0.01, 0.5, 2.0, 7.0, 40.0])
 
 
 def test_every_curve_is_named_in_all_three():
-    assert set(reference.SATURATIONS) == set(in_pytensor.SATURATIONS) == set(in_torch.SATURATIONS) == set(INSIDE)
+    assert (
+        set(reference.SATURATIONS) == set(in_pytensor.SATURATIONS) == set(in_torch.SATURATIONS) == set(INSIDE)
+    )
 
 
 @pytest.mark.parametrize("name", INSIDE)
