@@ -113,8 +113,10 @@ def judge_adjustment(graph: CausalGraph, channel: str, covariates: Collection[st
     _require_channel(graph, channel)
     unknown = sorted(set(covariates) - graph.adjustable)
     if unknown:
-        raise GraphError(f"{', '.join(unknown)} cannot be adjusted for: no node of the graph, or neither observed nor "
-                         "absorbed by effects of markets or periods.")  # fmt: skip
+        raise GraphError(
+            f"{', '.join(unknown)} cannot be adjusted for: no node of the graph, or neither observed nor absorbed by "
+            "effects of markets or periods. Leave it out."
+        )
     wrong = {n: r for n, r in _forbidden_reasons(graph, channel).items() if n in set(covariates)}
     rest = frozenset(covariates) - frozenset(wrong)
     path = adjustment_condition(graph.digraph, {channel}, graph.outcome).open_path(rest)

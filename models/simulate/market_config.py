@@ -61,8 +61,8 @@ class FunnelSpec:
     """The channel `source` drives what the channel `target` spends (clicks on search bring cost).
 
     share : of the target's mean spend that the source, at its own mean, brings
-    target's spend per inhabitant = own process x (1 - share) + spend_mean x share x f(adstock) / f(spend_mean), with the
-    source's own carry-over and curve f.
+    target's spend per inhabitant = own process x (1 - share) + spend_mean x share x f(adstock) / f(spend_mean), with
+    the source's own carry-over and curve f.
     """
 
     source: str
@@ -72,8 +72,8 @@ class FunnelSpec:
     def __post_init__(self) -> None:
         if self.source == self.target or not 0 < self.share < 1:
             raise ValueError(
-                f"funnel from {self.source!r} to {self.target!r} with share {self.share}: give two channels and a share "
-                "in (0, 1)."
+                f"funnel from {self.source!r} to {self.target!r} with share {self.share}: give two channels and a "
+                "share in (0, 1)."
             )
 
 

@@ -1,13 +1,14 @@
 """The oracle of a market world: it knows everything but the coefficients, and its error is the least to hope for.
 
 Known: adstock and curves, each market's level and noise variance, how much ROI differs between markets of a channel.
-Not known: market trends, the week effects, what price and demand do, and the ROI. With y the GMV over the market's level
+Not known: market trends, week effects, what price and demand do, and the ROI. With y the GMV over the market's level
 
     y_jt = level_j + trend_j t + week_t + price_jt g + demand_jt d + sum_c (mu_c + u_jc) k_jtc + noise_jt,
 
 k the curve per unit of ROI, flat priors but u_jc ~ N(0, sd_c^2) with the true sd_c (of a log-normal, taken as normal):
-the posterior is normal and exact. One market has no week effects; it gets waves of a year and half a year, the common
-shock counted as noise without memory, and is then an oracle in name only. Contributions are linear in ROI, through the funnel too, so they are normal as well.
+the posterior is normal and exact. Contributions are linear in ROI, through the funnel too, so they are normal as well.
+One market has no week effects: it gets waves of a year and half a year, the common shock counts as noise without
+memory, and its intervals are too narrow.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from models.simulate.market_config import PERIODS_PER_YEAR
 from models.simulate.market_truth import spend_with_channel_scaled, truth_table
 from models.simulate.markets import MarketWorld, coefficients_of
 
-FLAT_SD = 1e3  # of coefficients without a prior: ROI, and shares of the level
-SMALLEST_SD = 1e-6  # of a ROI that does not differ between markets
+FLAT_SD = 1e2  # of coefficients without a prior: ROI, and shares of the level
+SMALLEST_SD = 1e-4  # of a ROI that does not differ between markets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,7 @@ def _nuisances(markets: int, periods: int) -> list[np.ndarray]:
 
 def _weights(per_roi: MarketWorld, channel: int, effect: str) -> np.ndarray:
     """What turns coefficients into the channel's ROI by market and over all, (J + 1, P); P as far as ROI goes."""
-    markets, _, channels = per_roi.spend.shape
+    markets = len(per_roi.market_ids)
     off = spend_with_channel_scaled(per_roi, channel, 0.0, effect)
     lost = (per_roi.contributions(per_roi.spend) - per_roi.contributions(off)).sum(
         axis=1

@@ -2,9 +2,8 @@
 
 Each world of a kind draws its own ROI, adstock and curves around the kind's channels, so that no prior can be tuned to
 them: ROI log-normal (log sd 0.35) about the channel's, decay in 0.1 to 0.75, half saturation 0.8 to 3 mean spends,
-slope 0.8 to 1.8. `display` follows `social` (0.9 in log spend), so that the data hardly tell them apart. Noise, spend's
-variation and sizes were set by the oracle's error (tests/library/test_simulate_markets.py prints nothing; the study
-does), not by any estimator's.
+slope 0.8 to 1.8. `display` follows `social` (0.9 in log spend), so that the data hardly tell them apart. Noise, demand
+and the tests' size were set by looking at the oracle's error and the tests' standard errors, not at any estimator's.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def drawn_channels(channels: tuple[MarketChannelSpec, ...], seed: int) -> tuple[
 
 
 def one_test_per_channel(world: MarketWorld) -> tuple[LiftTest, ...]:
-    """Twelve weeks in the last year against nothing spent, in half of the markets drawn at random, for every channel."""
+    """For each channel twelve weeks of the last year against nothing spent, in half of the markets, drawn at random."""
     rng = np.random.default_rng(np.random.SeedSequence([world.seed, 2]))
     markets, periods = len(world.market_ids), len(world.period_starts)
     tests = []
