@@ -109,7 +109,13 @@ MARKET_WORLD_KINDS = {
             "confounded",
             52,
             30,
-            replace(_IDENTIFIED, demand_sd=0.06, demand_on_spend=0.25, proxy_correlation=0.9),
+            replace(
+                _IDENTIFIED,
+                demand_sd=0.04,
+                demand_autocorrelation=0.5,
+                demand_on_spend=0.3,
+                proxy_correlation=0.9,
+            ),
             "besides, local demand that nobody records drives spend; a proxy of it (0.9) is recorded",
         ),
         MarketWorldKind(
