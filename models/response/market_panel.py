@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from models.errors import PanelError
-from models.frames import (
+from models.panel_columns import (
     PERIODS,
-    calendar_of,
-    day_values,
-    positions_in,
+    calendar_grid,
+    days,
+    positions,
     refuse_duplicates,
     require_columns,
-    text_values,
+    texts,
 )
 
 MARKET_PERIOD_COLUMNS = ("market_id", "period_start_date")
@@ -38,6 +38,7 @@ CHANNEL_PERIOD_COLUMNS = (
     "frequency",
 )
 COVARIATE_COLUMNS = ("market_id", "covariate_name", "period_start_date", "covariate_value")
+MEDIATOR_COLUMNS = ("market_id", "mediator_name", "period_start_date", "mediator_value")
 MEDIA = {
     "intensity": "intensity",
     "spend": "spend_amount",
@@ -51,7 +52,7 @@ MEDIA = {
 class MarketPanel:
     """Markets x periods x channels. Build it with `from_frames`.
 
-    Sizes: J markets, T periods, C channels, Q controls. Arrays are read-only.
+    Sizes: J markets, T periods, C channels, Q controls, M mediators. Arrays are read-only.
 
     Attributes
     ----------
@@ -65,9 +66,11 @@ class MarketPanel:
     reach, frequency : (J, T, C) float64, consumers reached and contacts of each; NaN where unknown
     controls : (J, T, Q) float64 in their own units, finite where the KPI is recorded
     control_names : Q names, sorted; covariates with gaps are named in `controls_incomplete` instead
+    mediators : (J, T, M) float64 series between channels and KPI, as controls; apart from them, because a total effect
+        never adjusts for one. mediator_names, mediators_incomplete : as of controls
     population : (J,) float64, inhabitants or addressable consumers; NaN where unknown
     absent_cells_count : market-channel-periods without a row, taken as no activity
-    left_out_count : rows of channels or covariates in markets without a KPI, or after the last one
+    left_out_count : rows of channels, covariates or mediators in markets without a KPI, or after the last one
     """
 
     market_ids: np.ndarray
@@ -82,6 +85,9 @@ class MarketPanel:
     controls: np.ndarray
     control_names: tuple[str, ...]
     controls_incomplete: tuple[str, ...]
+    mediators: np.ndarray
+    mediator_names: tuple[str, ...]
+    mediators_incomplete: tuple[str, ...]
     population: np.ndarray
     currency_code: str
     period: str
@@ -155,6 +161,7 @@ class MarketPanel:
         market_periods: pd.DataFrame,
         market_channel_periods: pd.DataFrame,
         market_covariate_periods: pd.DataFrame,
+        mediator_periods: pd.DataFrame,
         *,
         currency_code: str,
         period: str,
@@ -171,9 +178,11 @@ class MarketPanel:
         require_columns(market_periods, (*MARKET_PERIOD_COLUMNS, kpi_column), "market_periods")
         require_columns(market_channel_periods, CHANNEL_PERIOD_COLUMNS, "market_channel_periods")
         require_columns(market_covariate_periods, COVARIATE_COLUMNS, "market_covariate_periods")
+        require_columns(mediator_periods, MEDIATOR_COLUMNS, "mediator_periods")
         refuse_duplicates(market_periods, list(MARKET_PERIOD_COLUMNS), "market_periods")
         refuse_duplicates(market_channel_periods, list(CHANNEL_PERIOD_COLUMNS[:3]), "market_channel_periods")
         refuse_duplicates(market_covariate_periods, list(COVARIATE_COLUMNS[:3]), "market_covariate_periods")
+        refuse_duplicates(mediator_periods, list(MEDIATOR_COLUMNS[:3]), "mediator_periods")
         recorded = market_periods[market_periods[kpi_column].notna()]
         if recorded.empty or market_channel_periods.empty:
             raise PanelError(
@@ -181,22 +190,24 @@ class MarketPanel:
                 "channel; a response model needs both. Give market_outcomes or transactions, and "
                 "marketing_activities or exposures."
             )
-        markets = np.unique(text_values(recorded["market_id"], "market_periods.market_id"))
-        starts = day_values(recorded["period_start_date"])
+        markets = np.unique(texts(recorded["market_id"], "market_periods.market_id"))
+        starts = days(recorded["period_start_date"])
         media, media_left_out = _kept(market_channel_periods, markets, starts.max())
         covariates, covariates_left_out = _kept(market_covariate_periods, markets, starts.max())
+        mediators, mediators_left_out = _kept(mediator_periods, markets, starts.max())
         if media.empty:
             raise PanelError(
                 "no row of market_channel_periods lies in a market with a KPI and not after its last period; compare "
                 "the market_id and the dates of both tables."
             )
         _require_currency(media, currency_code)
-        calendar = calendar_of(np.concatenate([starts, day_values(media["period_start_date"])]), period)
+        calendar = calendar_grid(np.concatenate([starts, days(media["period_start_date"])]), period)
         cell = _cells(recorded, markets, calendar, "market_periods")
         kpi = np.full((len(markets), len(calendar)), np.nan)
         kpi[cell] = recorded[kpi_column].astype("float64")
         channels, arrays, absent = _media_arrays(media, markets, calendar)
-        names, controls, incomplete = _controls(covariates, markets, calendar, np.isfinite(kpi))
+        between = _series(mediators, MEDIATOR_COLUMNS, markets, calendar, np.isfinite(kpi))
+        held = _series(covariates, COVARIATE_COLUMNS, markets, calendar, np.isfinite(kpi))
         known = population or {}
         return cls(
             market_ids=markets,
@@ -204,31 +215,34 @@ class MarketPanel:
             period_starts=calendar,
             kpi=kpi,
             **arrays,
-            controls=controls,
-            control_names=names,
-            controls_incomplete=incomplete,
+            controls=held[0],
+            control_names=held[1],
+            controls_incomplete=held[2],
+            mediators=between[0],
+            mediator_names=between[1],
+            mediators_incomplete=between[2],
             population=np.array([float(known.get(market, np.nan)) for market in markets]),
             currency_code=currency_code,
             period=period,
             kpi_name=kpi_name,
             absent_cells_count=absent,
-            left_out_count=media_left_out + covariates_left_out,
+            left_out_count=media_left_out + covariates_left_out + mediators_left_out,
         )
 
 
 # ------------------------------------------------------------------------------- building
 def _kept(frame: pd.DataFrame, markets: np.ndarray, last: np.datetime64) -> tuple[pd.DataFrame, int]:
     """Rows of known markets up to the last period of the KPI, and how many were left out."""
-    keep = np.isin(text_values(frame["market_id"], "market_id"), markets)
-    keep &= day_values(frame["period_start_date"]) <= last
+    keep = np.isin(texts(frame["market_id"], "market_id"), markets)
+    keep &= days(frame["period_start_date"]) <= last
     return frame[keep], int((~keep).sum())
 
 
 def _cells(
     frame: pd.DataFrame, markets: np.ndarray, calendar: np.ndarray, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    market = positions_in(markets, text_values(frame["market_id"], f"{name}.market_id"))
-    return market, positions_in(calendar, day_values(frame["period_start_date"]))
+    market = positions(markets, texts(frame["market_id"], f"{name}.market_id"))
+    return market, positions(calendar, days(frame["period_start_date"]))
 
 
 def _media_arrays(
@@ -236,7 +250,7 @@ def _media_arrays(
 ) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
     """Channel ids, the five arrays of MEDIA, and how many cells had no row."""
     channel, channels = pd.factorize(
-        text_values(media["channel_id"], "market_channel_periods.channel_id"), sort=True
+        texts(media["channel_id"], "market_channel_periods.channel_id"), sort=True
     )
     market, when = _cells(media, markets, calendar, "market_channel_periods")
     shape = (len(markets), len(calendar), len(channels))
@@ -257,17 +271,25 @@ def _media_arrays(
     return channels, arrays, int((~has_row).sum())
 
 
-def _controls(
-    frame: pd.DataFrame, markets: np.ndarray, calendar: np.ndarray, is_observed: np.ndarray
-) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    names = np.unique(text_values(frame["covariate_name"], "market_covariate_periods.covariate_name"))
+def _series(
+    frame: pd.DataFrame,
+    columns: tuple[str, ...],
+    markets: np.ndarray,
+    calendar: np.ndarray,
+    is_observed: np.ndarray,
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Series (J, T, names) whole wherever the KPI is recorded, their names, and the names of those with gaps."""
+    _, name_column, _, value_column = columns
+    named = texts(frame[name_column], name_column)
+    names = np.unique(named)
     grid = np.full((len(markets), len(calendar), len(names)), np.nan)
-    market, when = _cells(frame, markets, calendar, "market_covariate_periods")
-    which = positions_in(names, frame["covariate_name"].astype(str).to_numpy(dtype=object))
-    inside = when >= 0
-    grid[market[inside], when[inside], which[inside]] = frame["covariate_value"].astype("float64")[inside]
+    market, when = _cells(frame, markets, calendar, name_column)
+    inside = when >= 0  # before any activity or KPI
+    grid[market[inside], when[inside], positions(names, named)[inside]] = frame[value_column].astype(
+        "float64"
+    )[inside]
     whole = np.isfinite(grid[is_observed]).all(axis=0) if len(names) else np.zeros(0, dtype=bool)
-    return tuple(names[whole]), grid[..., whole], tuple(names[~whole])
+    return grid[..., whole], tuple(names[whole]), tuple(names[~whole])
 
 
 def _require_currency(media: pd.DataFrame, currency_code: str) -> None:
@@ -288,6 +310,7 @@ def _validate(panel: MarketPanel) -> None:
     expected = {name: (markets, periods, channels) for name in MEDIA}
     expected |= {"kpi": (markets, periods), "population": (markets,)}
     expected |= {"controls": (markets, periods, len(panel.control_names))}
+    expected |= {"mediators": (markets, periods, len(panel.mediator_names))}
     for name, shape in expected.items():
         if getattr(panel, name).shape != shape:
             raise PanelError(f"`{name}` has shape {getattr(panel, name).shape} where {shape} belongs.")
@@ -305,10 +328,11 @@ def _validate(panel: MarketPanel) -> None:
         raise PanelError("`intensity` holds values that are not finite; no activity is 0.")
     if np.isinf(panel.kpi).any() or not panel.is_observed.any(axis=1).all():
         raise PanelError("`kpi` is infinite somewhere, or a market has none at all. Leave such markets out.")
-    if not np.isfinite(panel.controls[panel.is_observed]).all():
-        raise PanelError(
-            "`controls` are not finite where the KPI is recorded. Impute them upstream, or leave them out."
-        )
+    for name in ("controls", "mediators"):
+        if not np.isfinite(getattr(panel, name)[panel.is_observed]).all():
+            raise PanelError(
+                f"`{name}` are not finite where the KPI is recorded. Impute them upstream, or leave them out."
+            )
 
 
 def _index(names: np.ndarray, name: str, kind: str) -> int:

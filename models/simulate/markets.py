@@ -142,7 +142,7 @@ def simulate_market_world(config: MarketWorldConfig, seed: int) -> MarketWorld:
 
 
 def mart_frames(world: MarketWorld) -> dict[str, pd.DataFrame]:
-    """The recorded part as the marts have it: market_periods, market_channel_periods, market_covariate_periods."""
+    """The recorded part in the columns of the four market marts; worlds record no mediator but their channels."""
     markets, periods = world.baseline.shape
     j, t = (index.ravel() for index in np.indices((markets, periods)))
     ids = np.array(world.market_ids, dtype=object)
@@ -168,6 +168,7 @@ def mart_frames(world: MarketWorld) -> dict[str, pd.DataFrame]:
         "market_periods": outcomes,
         "market_channel_periods": pd.concat(activities, ignore_index=True),
         "market_covariate_periods": pd.concat(covariates, ignore_index=True),
+        "mediator_periods": keys.iloc[:0].assign(mediator_name=[], mediator_value=[]),
     }
 
 

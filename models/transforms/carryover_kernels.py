@@ -10,8 +10,8 @@ Parameters may be arrays: every kernel takes (...) and returns (..., L + 1). Cop
 tests: carryover_kernels_pytensor.py, carryover_kernels_torch.py. The geometric adstock of unlimited memory, which
 consumer models use, is adstock.geometric_adstock.
 
-Sources: Jin et al. 2017 (geometric, delayed: equations 2 and 4); Meridian's documentation of adstock_decay_spec
-(binomial); Robyn's documentation (Weibull), whose density this file does not rescale to reach from 0 to 1.
+Sources: Jin et al. 2017, section 2.1 (geometric, delayed); Meridian's documentation of adstock_decay_spec (binomial);
+Robyn (Weibull; the density here is not rescaled to reach from 0 to 1, which would leave one lag without weight).
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def carry_over(exposures: Any, kernel: Any) -> Any:
     moved = [
         exposures
         if lag == 0
-        else pt.concatenate([exposures[..., :lag] * 0.0, exposures[..., :-lag]], axis=-1)
+        else pt.concatenate([pt.zeros_like(exposures[..., :lag]), exposures[..., :-lag]], axis=-1)
         for lag in range(min(lags, periods))
     ]
     lagged = pt.stack(moved, axis=-1)  # (..., T, lags)

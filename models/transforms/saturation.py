@@ -5,7 +5,7 @@ most a channel can add), log and root never end. Exposures (...) are 0 or more, 
 against them and have that unit where the tables say so.
 
     logistic          (1 - e^(-rate x)) / (1 + e^(-rate x))      half at ln 3 / rate     (PyMC-Marketing)
-    hill              x^slope / (x^slope + half_saturation^slope) half at half_saturation  (Jin et al. 2017, eq. 5)
+    hill              x^slope / (x^slope + half_saturation^slope) half at half_saturation  (Jin et al. 2017)
     tanh              tanh(x / scale)                             half at scale ln(3) / 2
     michaelis_menten  x / (x + half_saturation)                   half at half_saturation
     log               log1p(x / scale)                            none

@@ -109,6 +109,22 @@ def test_a_covariate_with_gaps_is_named_and_not_a_control(world):
     assert panel.controls.shape == (3, 10, 0)
 
 
+def test_mediators_stand_apart_from_controls(world):
+    def visits(frame):
+        priced = mart_frames(world)["market_covariate_periods"]
+        named = {"covariate_name": "mediator_name", "covariate_value": "mediator_value"}
+        return priced.assign(covariate_name="visits", covariate_value=2 * priced["covariate_value"]).rename(
+            columns=named
+        )
+
+    panel = build(world, ("mediator_periods", visits))
+    assert panel.mediator_names == ("visits",) and panel.control_names == ("price",)
+    np.testing.assert_allclose(panel.mediators[..., 0], 2 * world.price)
+    gaps = build(world, ("mediator_periods", lambda f: visits(f).iloc[1:]))
+    assert gaps.mediators_incomplete == ("visits",) and gaps.mediators.shape == (3, 10, 0)
+    assert build(world).mediator_names == ()
+
+
 def test_one_market_is_a_national_series_and_another_kpi_takes_its_place():
     world = simulate_market_world(MarketWorldConfig(CHANNELS, markets_count=1, periods_count=8), 2)
     panel = build(world)
@@ -146,6 +162,10 @@ def put(column, value, row=0):
         (("market_channel_periods", put("currency_code", "EUR")), "spend is in EUR and the KPI in USD"),
         (("market_periods", put("period_start_date", np.datetime64("2021-01-06"))), "are no start of a week"),
         (("market_periods", put("gmv_net_amount", np.inf)), "`kpi` is infinite"),
+        (
+            ("mediator_periods", lambda f: f.drop(columns="mediator_name")),
+            "mediator_periods lacks mediator_name",
+        ),
     ],
 )
 def test_refuses_marts_that_break_their_promises(world, change, says):
