@@ -2,8 +2,9 @@
 
 Recorded spend contains the test: in the treated markets and weeks the test added `share` of what was spent there
 (share 0.5: it doubled spend). The truth is E[GMV | recorded spend] - E[GMV | recorded spend less what the test added],
-over the weeks of the test; through a funnel too. The estimate is the difference in differences between treated and
-control markets, per unit of a market's level, of the test's weeks against the weeks before it:
+over the weeks of the test; through a funnel too, whose target keeps what its source brings. The estimate is the
+difference in differences between treated and control markets, per unit of a market's level, of the test's weeks
+against the weeks before it:
 
     lift = W sum_j level_j (change_j - mean change of controls)
 
@@ -87,12 +88,12 @@ def run_lift_test(world: MarketWorld, spec: LiftTestSpec, rng: np.random.Generat
     added = np.zeros_like(world.spend)
     treated = np.ix_(markets, np.arange(weeks.start, weeks.stop), channels)
     added[treated] = spec.share * world.own_spend[treated]
-    spend_delta = float(added.sum())
+    without = world.spend_with_funnel(world.own_spend - added)
+    spend_delta = float((world.spend - without)[treated].sum())
     if not spend_delta > 0:
         raise ValueError(
             f"lift test {spec.lift_test_id!r}: nothing was spent there, so that there is no test."
         )
-    without = world.spend_with_funnel(world.own_spend - added)
     lost = world.expected_gmv(world.spend) - world.expected_gmv(without)
     true_lift = float(lost[markets, weeks].sum())
     error = _standard_error(world, spec, markets)

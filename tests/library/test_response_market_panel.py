@@ -1,6 +1,7 @@
 """The market panel: what is recorded, what is unknown and what is zero stay apart."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,25 @@ def test_a_world_comes_back_as_it_was(world):
     assert panel.has_spend.all() and not panel.has_reach.any() and panel.absent_cells_count == 0
     with pytest.raises(ValueError, match="read-only"):
         panel.kpi[0, 0] = 1.0
+
+
+def test_reads_the_types_of_the_marts(world):
+    """Decimals, dates and whole numbers that may be missing, as Parquet hands them over."""
+
+    def typed(frame):
+        frame["spend_amount"] = [
+            None if i == 0 else Decimal(f"{v:.4f}") for i, v in enumerate(frame["spend_amount"])
+        ]
+        frame["reach_count"] = pd.array([None] + [3] * (len(frame) - 1), dtype="Int64")
+        frame["period_start_date"] = frame["period_start_date"].dt.date
+        frame["channel_id"] = frame["channel_id"].astype("category")
+        return frame
+
+    panel = build(world, ("market_channel_periods", typed))
+    expected = np.array(world.spend[..., [1, 0]])
+    expected[0, 0, 1] = np.nan
+    np.testing.assert_allclose(panel.spend, expected, atol=1e-4)
+    assert np.isnan(panel.reach[0, 0, 1]) and (panel.reach[1:] == 3).all()
 
 
 def test_rows_in_any_order_make_the_same_panel(world):

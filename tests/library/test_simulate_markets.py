@@ -174,6 +174,9 @@ def test_a_test_of_the_funnels_source_measures_its_total_effect(funnel_world):
     later = contribution(funnel_world, 0, "total")[0, 12 + CONFIG.max_lag :].sum()
     direct = contribution(funnel_world, 0, "direct")[0, 12:].sum()
     assert found > later > 0 and found > direct
+    driven = run_lift_test(funnel_world, spec(channel_ids=("search",), share=1.0), np.random.default_rng(0))
+    own = funnel_world.own_spend[[1, 4, 6], 40:48, 1].sum()
+    assert driven.spend_delta == pytest.approx(0.4 * own)  # what tv brings stays
 
 
 def test_the_standard_error_is_that_of_the_difference_in_differences():
