@@ -208,3 +208,55 @@ def compare_with_regressions(seed):
         return "refused"
     assert is_exact[found.adjustment_set]
     return "adjusted" if found.adjustment_set else "nothing"
+
+
+def joint_slopes(covariance, place, outcome, regressors):
+    columns = [place[name] for name in regressors]
+    return np.linalg.solve(covariance[np.ix_(columns, columns)], covariance[columns, place[outcome]])
+
+
+def through(covariance, place, mediators, adjustment):
+    """Front-door and mediation formula of a linear world: channel to mediators, times mediators to outcome."""
+    first = [joint_slopes(covariance, place, m, ["x", *adjustment])[0] for m in mediators]
+    second = joint_slopes(covariance, place, "y", [*mediators, "x", *adjustment])[: len(mediators)]
+    return float(np.dot(first, second))
+
+
+def held_effect(place, totals, mediators):
+    """Effect of x on y with the mediators held: nothing arrives at them."""
+    weights = np.eye(len(totals)) - np.linalg.inv(totals)
+    weights[[place[m] for m in mediators]] = 0
+    return np.linalg.inv(np.eye(len(totals)) - weights)[place["y"], place["x"]]
+
+
+def test_front_door_direct_and_mediated_effects_agree_with_exact_regressions_in_linear_worlds():
+    seen = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        names = ["a", "b", "x", "m", "n", "y"]
+        edges = [(s, t) for s, t in combinations(names, 2) if rng.random() < 0.5]
+        edges = sorted({*edges, ("x", "m"), ("m", "y")} - ({("x", "y")} if seed % 2 else set()))
+        hidden = [name for name in "ab" if rng.random() < 0.5]
+        graph = build(", ".join(f"{s} -> {t}" for s, t in edges), hidden=hidden)
+        place, covariance, totals = linear_world(graph.digraph, rng)
+        total = totals[place["y"], place["x"]]
+        for estimand in ("total_effect", "direct_effect", "mediated_effect"):
+            found = identify(graph, "x", estimand)
+            held = held_effect(place, totals, found.mediators)
+            if found.method == "front_door":
+                answer, truth = through(covariance, place, found.mediators, found.adjustment_set), total
+            elif found.method == "mediation":
+                answer, truth = (
+                    through(covariance, place, found.mediators, found.adjustment_set),
+                    total - held,
+                )
+            elif estimand == "direct_effect" and found.method == "backdoor":
+                answer, truth = (
+                    adjusted_slope(covariance, place, "x", [*found.mediators, *found.adjustment_set]),
+                    held,
+                )
+            else:
+                continue
+            seen.add(found.method)
+            assert answer == pytest.approx(truth, abs=1e-8), (seed, edges, hidden, found)
+    assert seen == {"front_door", "mediation", "backdoor"}
