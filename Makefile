@@ -87,6 +87,8 @@ study-outcomes: setup ## money, two parts or log1p on worlds with known truth: e
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_outcomes $(STUDY)
 study-missing: setup ## slopes of age groups where two fifths of the ages are unknown, by what slopes see of imputed ages; resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_missing $(STUDY)
+study-market-oracle: setup ## the least error to hope for on the response model's worlds, and how precise their lift tests are
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_market_oracle $(STUDY)
 study-detailing: setup ## real sales calls on physicians (bayesm): the HBMMM beside simpler estimators (STUDY="--data FOLDER")
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_detailing $(STUDY)
 study-causalmmm: setup ## causal graphs of simulated shops, part by part (PARTS="floor graphs forecast", STUDY="--worlds 2"); resumes

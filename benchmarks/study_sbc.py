@@ -28,11 +28,12 @@ PROCESSES = 2
 
 @cache
 def worlds() -> Any:
-    """The fixed part: exposures, characteristics and market covariates of one simulated panel, and its design."""
+    """The fixed part: exposures, characteristics (completed once) and covariates of one simulated panel; its design."""
     from models.evaluation.prior_worlds import PriorWorlds
-    from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
+    from models.hbmmm.characteristics import learn_characteristics
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.design import build_design
+    from models.hbmmm.fit import designed_and_completed
     from models.hbmmm.statistics import SufficientStatistics
     from models.simulate.consumer_config import PAPER_CHANNELS, ConsumerWorldConfig
     from models.simulate.consumers import simulate_consumers
@@ -55,7 +56,11 @@ def worlds() -> Any:
         seed=SEED,
     )
     statistics = SufficientStatistics.from_panel(panel)
-    frame = tidy_characteristics(panel.characteristics, statistics.consumer_ids)
+    _, completed = designed_and_completed(
+        statistics, panel.characteristics, config, np.random.default_rng([SEED, 3])
+    )
+    # what the fit sees is what the truth was made with: gaps are another study's (study_missing)
+    frame = completed[0][list(panel.characteristics.columns)]
     design = build_design(statistics, learn_characteristics(frame, config), config)
     return PriorWorlds(panel, design, frame, config), frame
 
@@ -191,8 +196,8 @@ def page(content: dict[str, Any]) -> str:
         "",
         f"{content['replicates']} times: parameters drawn from the prior, effects and outcome from the parameters "
         f"({CONSUMERS} consumers, {MARKETS} markets, {PERIODS - PRE_PERIODS} months, 3 channels, exposures and "
-        f"characteristics fixed), and the model fitted with its scales fixed beforehand. {content['parameters']} "
-        f"global parameters, each truth ranked among {RANK_DRAWS} posterior draws.",
+        f"characteristics fixed and without gaps), and the model fitted with its scales fixed beforehand. "
+        f"{content['parameters']} global parameters, each truth ranked among {RANK_DRAWS} posterior draws.",
         "",
         f"- Uniform ranks (simultaneous ECDF bands): smallest p value {content['smallest_p_value']:.4f}, "
         f"family-wise (Bonferroni over parameters) **{content['family_wise_p_value']:.3f}**.",

@@ -20,3 +20,11 @@ class ConvergenceError(RuntimeError):
 
 class OverlapError(ValueError):
     """Treated and untreated rows are not comparable: no support in common for the effect that was asked."""
+
+
+class GraphError(ValueError):
+    """The causal graph contradicts itself or names what it does not hold."""
+
+
+class NotIdentifiedError(ValueError):
+    """The graph and what is observed do not determine the effect asked for; the message names the open path."""

@@ -1,1 +1,1 @@
-"""Transforms of exposures that every model family shares: the NumPy reference."""
+"""Transforms of exposures that every model family shares: the NumPy reference, and copies for gradients beside it."""
