@@ -57,7 +57,7 @@ def node_places(node_kinds: dict[str, str]) -> dict[str, tuple[float, float]]:
     places = {}
     for kind, x in COLUMNS_OF_KINDS.items():
         names = [node for node, of in node_kinds.items() if of == kind]
-        for name, y in zip(names, np.linspace(1.0, 0.0, len(names) + 2)[1:-1], strict=True):
+        for name, y in zip(names, (np.arange(len(names), 0, -1) - 0.5) / max(len(names), 1), strict=True):
             places[name] = (x, float(y))
     return places
 
@@ -81,11 +81,13 @@ def _draw(axis, edges: pd.DataFrame, places: dict[str, tuple[float, float]]) -> 
             },
         )
         text = f"{edge.edge_probability:.2f}, lag {edge.lag:.1f}"
-        axis.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.02, text, fontsize=7, ha="center", va="bottom")
+        x = (x0 + x1) / 2 - (0.3 if x0 == x1 else 0.0)
+        clear = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+        axis.text(x, (y0 + y1) / 2 + 0.02, text, fontsize=7, ha="center", va="bottom", bbox=clear)
     for name, (x, y) in places.items():
         box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": GREY}
         axis.text(x, y, name, fontsize=8, ha="center", va="center", bbox=box)
-    axis.set_xlim(-0.45, 2.45)
+    axis.set_xlim(-0.6, 2.3)
     axis.set_ylim(-0.02, 1.02)
     axis.set_xticks([])
     axis.set_yticks([])
