@@ -127,7 +127,7 @@ def _grid(rows: pd.DataFrame, markets: np.ndarray, periods: np.ndarray, nodes: l
     at = (
         np.searchsorted(markets, rows["market_id"].astype(str).to_numpy()[inside]),
         np.searchsorted(periods, when[inside]),
-        rows["node"].astype(str).map(position).to_numpy()[inside],
+        rows["node"].astype(str).map(position).to_numpy(dtype=np.int64)[inside],
     )
     grid[at] = rows["value"].to_numpy()[inside]
     return grid

@@ -80,6 +80,17 @@ def test_a_market_with_a_hole_is_left_out_by_name():
     assert found.panel.context_ids == ("rain", "sun")  # the hole of rain was in b
 
 
+def test_no_mediators_and_no_covariates_are_no_obstacle():
+    given = frames()
+    for name in ("mediator_periods", "market_covariate_periods"):
+        given[name] = given[name].iloc[:0]
+    found = market_series(**given)
+    assert found.panel.node_ids == ("tv", "gmv") and found.panel.context.shape == (2, 5, 0)
+    nothing = pd.DataFrame(columns=["market_id", "covariate_name", "period_start_date", "covariate_value"])
+    bare = market_series(**given | {"market_covariate_periods": nothing})
+    np.testing.assert_array_equal(bare.panel.values, found.panel.values)
+
+
 def test_what_holds_no_graph_is_refused():
     given = frames()
     short = {name: frame[frame["period_start_date"] < WEEKS[2]] for name, frame in given.items()}

@@ -7,7 +7,7 @@ from models.simulate.study_worlds import NULL_CHANNEL, WORLD_KINDS
 
 def test_seeds_are_distinct_fixed_and_fewer_are_a_prefix_of_more():
     seeds = [seed for kind in WORLD_KINDS.values() for seed in kind.seeds()]
-    assert len(set(seeds)) == len(seeds) == 384
+    assert len(set(seeds)) == len(seeds) == 600
     for kind in WORLD_KINDS.values():
         assert kind.seeds(3) == kind.seeds()[:3]
     assert WORLD_KINDS["confounded"].seeds(2) == (2708853128, 918499226)
