@@ -83,7 +83,7 @@ def main() -> None:
                     }
                 )
     content = {
-        "command": make_command("study-causalmmm"),
+        "command": make_command("study-causalmmm PARTS=floor"),
         "provenance": provenance(),
         "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "seeds": seeds,

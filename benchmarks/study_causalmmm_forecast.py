@@ -207,7 +207,7 @@ def main() -> None:
         timed[job_key(LARGE)] = (*LARGE, 100)
     timing = run_jobs(FOLDER / f"causalmmm_timing-{mark}.jsonl", timed, timing_job, 1) if timed else {}
     content = {
-        "command": make_command("study-causalmmm"),
+        "command": make_command("study-causalmmm PARTS=forecast"),
         "provenance": provenance(),
         "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "seeds": seeds,

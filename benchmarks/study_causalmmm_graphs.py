@@ -55,7 +55,7 @@ def main() -> None:
     )
     rows = summary(jobs, found)
     content = {
-        "command": make_command("study-causalmmm"),
+        "command": make_command("study-causalmmm PARTS=graphs"),
         "provenance": provenance(),
         "seconds_of_this_run": round(time.perf_counter() - begun, 1),
         "worlds": arguments.worlds,

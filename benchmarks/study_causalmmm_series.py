@@ -97,7 +97,7 @@ def main() -> None:
     found = run_jobs(
         FOLDER / f"causalmmm_series-{fingerprint(source)}.jsonl", jobs, measure, arguments.processes
     )
-    command = make_command("study-causalmmm").replace(arguments.graphs, "FOLDER")
+    command = make_command("study-causalmmm PARTS=series").replace(arguments.graphs, "FOLDER")
     content = {
         "command": command,
         "provenance": provenance(),

@@ -23,7 +23,7 @@ from models.panel import ConsumerPanel
 SEED = 20261122
 FIRST_MONTH = "2000-01-01"  # the months are numbered, not dated; any start gives the same figures
 PRE_MONTHS = 3
-UNIT = "XXX"  # ISO 4217 for no currency: outcomes are prescriptions
+NO_CURRENCY = "XXX"  # the code of ISO 4217: outcomes are prescriptions
 LABELS = {
     "pooled_ols": "OLS on calls and months",
     "pooled_ols_covariates": "OLS with specialty besides",
@@ -43,6 +43,11 @@ def main() -> None:
     )
     parser.add_argument("--output", default="docs/studies")
     arguments = parser.parse_args()
+    if not (arguments.data / "detailing_counts.csv").exists():
+        parser.error(
+            f"{arguments.data} has no detailing_counts.csv: write `detailing` of the R package bayesm as CSV, and give "
+            'its folder, STUDY="--data FOLDER".'
+        )
     begun = time.perf_counter()
     panel = read_panel(arguments.data)
     slopes, hbmmm = estimate(panel)
@@ -107,7 +112,7 @@ def read_panel(folder: Path) -> ConsumerPanel:
         columns=["market_id", "covariate_name", "period_start_date", "covariate_value"]
     )
     return ConsumerPanel.from_frames(
-        rows, calls, characteristics, no_covariates, currency_code=UNIT, period="month"
+        rows, calls, characteristics, no_covariates, currency_code=NO_CURRENCY, period="month"
     )
 
 
