@@ -66,7 +66,7 @@ def _label(
 
 
 def _levels(column) -> list[tuple[str, np.ndarray]]:
-    values = np.array(["missing" if v is None else str(v) for v in column.to_list()], dtype=object)
+    values = column.where(column.notna(), "missing").astype(str).to_numpy(dtype=object)  # gaps are None or NaN
     return [(level, values == level) for level in sorted(set(values.tolist()))]
 
 

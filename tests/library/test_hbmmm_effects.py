@@ -131,6 +131,15 @@ def test_small_segments_are_pooled(small_fit):
     assert cells == {"common": 113, "other (<10 consumers)": 7}
 
 
+@pytest.mark.parametrize("gap", [None, np.nan])
+def test_consumers_whose_level_is_unknown_are_the_segment_missing(small_fit, gap):
+    panel, _, fit, _ = small_fit
+    plan = np.array(["basic"] * 90 + [gap] * 30, dtype=object)
+    groups = population_groups(fit, pd.DataFrame({"plan": plan}, index=pd.Index(panel.consumer_ids)))
+    cells = {x["segment_value"]: x["consumers_count"] for x in groups.labels if x["level"] == "segment"}
+    assert cells == {"basic": 90, "missing": 30}
+
+
 def test_a_level_named_like_the_pooled_cell_stays_apart(small_fit):
     panel, _, fit, _ = small_fit
     plan = np.where(np.arange(120) < 4, "rare", "other (<10 consumers)").astype(object)
