@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import keys
 from assets.checks import markdown
+from assets.fits import SENSITIVITY
 from assets.hbmmm import convergence_check
 from assets.robustness import RobustnessRunConfig, reason_without_fit, robustness_input
 from assets.robustness_fits import HOW_TO_RUN, RobustnessInput, log_robustness
@@ -68,6 +69,7 @@ def carryover_estimates(
     log_robustness(given, tables, {})
     metadata: dict[str, Any] = {
         "dagster/row_count": len(tables["channel_effects"]),
+        **given.sizes,
         "channel_effects": markdown(tables["channel_effects"][_SHOWN], most_rows=100),
     }
     metadata |= {name: markdown(tables[name], most_rows=60) for name in (_DECAYS, _BENDS, _CANDIDATES)}
@@ -76,7 +78,7 @@ def carryover_estimates(
 
 def carryover_tables(given: RobustnessInput) -> "dict[str, pd.DataFrame] | None":
     """Tables kept of this fit, or computed now; None where nobody ran them and this run may not."""
-    names = (*_TABLES, _DECAYS, _BENDS, _CANDIDATES)
+    names = (*_TABLES, _DECAYS, _BENDS, _CANDIDATES, SENSITIVITY)
     paths = {name: given.folder / METHOD / f"{name}.parquet" for name in names}
     if all(path.exists() for path in paths.values()):
         return {name: read_parquet(path, "run it again") for name, path in paths.items()}
@@ -91,12 +93,13 @@ def carryover_tables(given: RobustnessInput) -> "dict[str, pd.DataFrame] | None"
 def _computed(given: RobustnessInput) -> "dict[str, pd.DataFrame]":
     from dataclasses import replace
 
+    from models.effects.sensitivity import sensitivity_table, within_degrees
     from models.hbmmm.carryover import CarryoverConfig, choose_carryover, fit_carryover
     from models.hbmmm.carryover_effects import carryover_effects
 
     settings = given.refresh.settings
     tell = progress_writer(settings.home, "robustness__carryover_estimates")
-    fit, panel = given.fit(), given.refresh.read_panel()
+    fit, panel = given.fit_and_panel()
     choice = choose_carryover(
         panel, fit, CarryoverConfig(seed=settings.seed), lambda text, share: tell(text, 0.6 * share)
     )
@@ -108,6 +111,7 @@ def _computed(given: RobustnessInput) -> "dict[str, pd.DataFrame]":
         lambda text, share: tell(text, 0.6 + 0.3 * share),
     )
     effects = carryover_effects(fitted, panel)
+    sensitivity = sensitivity_table(effects.channel.assign(method=METHOD), within_degrees(panel))
     tell("effects at both horizons", 1.0)
     tables = dict(zip(_TABLES, (effects.channel, effects.market, effects.segment), strict=True))
     named = {"method": METHOD, "model_name": METHOD, "is_primary": False}
@@ -116,4 +120,5 @@ def _computed(given: RobustnessInput) -> "dict[str, pd.DataFrame]":
         _DECAYS: choice.decay_probabilities,
         _BENDS: choice.bend_probabilities,
         _CANDIDATES: choice.candidates,
+        SENSITIVITY: sensitivity,
     }

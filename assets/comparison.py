@@ -29,7 +29,7 @@ def model_comparison(context: dg.AssetExecutionContext, config: RobustnessRunCon
         return without_fit(refresh, "model_comparison")
     table = comparison_table(given)
     publish(given, "model_comparison", table)
-    metadata: dict[str, Any] = {"dagster/row_count": len(table)}
+    metadata: dict[str, Any] = {"dagster/row_count": len(table), **given.sizes}
     if table["value"].isna().all():
         return dg.MaterializeResult(metadata=metadata | {"reason": str(table["reason"].iloc[0])})
     from models.evaluation.model_comparison import summary_of

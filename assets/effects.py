@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from models.effects.roas import Spend
 
+_SENSITIVITY_KEY = ("channel_id", "estimand", "exposure_distribution", "horizon", "method")
 _ESTIMATING_FAMILIES = (keys.FAMILY_HBMMM, keys.FAMILY_WITHIN, keys.FAMILY_CAUSAL, keys.FAMILY_CARRYOVER)
 
 
@@ -36,14 +37,12 @@ def within_consumer_estimates(context: dg.AssetExecutionContext) -> dg.Materiali
     if not status.is_evaluated:
         write_family(refresh, keys.FAMILY_WITHIN, status.status, status.reason)
         return dg.MaterializeResult(metadata={"status": status.status, "reason": status.reason})
-    from models.effects.sensitivity import sensitivity_table
+    from models.effects.sensitivity import sensitivity_table, within_degrees
     from models.effects.within import within_effects
 
     panel = refresh.read_panel()
     effects = within_effects(panel, interval_level=refresh.settings.interval_level)
-    absorbed = panel.consumers_count + len(panel.period_starts)
-    columns = 2 * len(panel.channel_ids) + len(panel.covariate_names)
-    sensitivity = sensitivity_table(effects, max(panel.rows_count - absorbed - columns, 2))
+    sensitivity = sensitivity_table(effects, within_degrees(panel))
     tables = {"channel_effects": effects, "sensitivity": sensitivity}
     write_family(refresh, keys.FAMILY_WITHIN, EVALUATED, None, tables)
     shown = [
@@ -147,6 +146,8 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
         for name in EFFECT_TABLES:
             effects = tables.get(name)
             if effects is not None:
+                if name == "channel_effects":
+                    effects = with_robustness_values(effects, tables.get("sensitivity"))
                 effects = _completed(effects, name, declared, spend, reasons)
                 effects["data_version"] = status.data_version
                 effects["model_version"] = family_status["facts"].get("model_version")
@@ -175,6 +176,16 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
         asset_key=keys.FAMILY_STATUS,
         metadata={"families": markdown(pd.DataFrame(rows).drop(columns="data_version"))},
     )
+
+
+def with_robustness_values(effects: "pd.DataFrame", sensitivity: "pd.DataFrame | None") -> "pd.DataFrame":
+    """Rows of channel_effects with `robustness_value`, empty where the family's sensitivity table has no such row."""
+    import numpy as np
+
+    if sensitivity is None:
+        return effects.assign(robustness_value=np.nan)
+    key = [name for name in _SENSITIVITY_KEY if name in sensitivity and name in effects]
+    return effects.merge(sensitivity[[*key, "robustness_value"]], on=key, how="left", validate="many_to_one")
 
 
 def _of_this_fit(families: dict[str, Any]) -> "tuple[dict[str, Any], dict[str, pd.DataFrame]]":

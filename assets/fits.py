@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets import keys
-from assets.status import PanelStatus, Refresh, read_parquet
+from assets.status import PanelStatus, Refresh, read_columns, read_parquet
 from orchestration.resources.artefacts import EFFECT_TABLES, write_frame, write_json
 from orchestration.resources.tracking import (
     AS_OF_DATE_TAG,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.hbmmm.fit import HBMMMFit
     from models.hbmmm.two_part import TwoPartFit
 
+SENSITIVITY = "sensitivity"  # working table of a family: how strong a confounder would have to be
 SERVING_CODE = Path(__file__).with_name("serving") / "hbmmm_pyfunc.py"
 
 
@@ -135,7 +136,10 @@ def fit_results(folder: Path, fit: "HBMMMFit | TwoPartFit", refresh: Refresh) ->
         write_json(cached / "complete.json", {"figures": sorted(figures)})
     names = json.loads((cached / "complete.json").read_text(encoding="utf-8"))["figures"]
     return FitResults(
-        tables={name: read_parquet(cached / f"{name}.parquet", "run it again") for name in EFFECT_TABLES},
+        tables={
+            name: read_parquet(cached / f"{name}.parquet", "run it again")
+            for name in (*EFFECT_TABLES, SENSITIVITY)
+        },
         figures={name: (cached / f"{name}.png").read_bytes() for name in names},
     )
 
@@ -145,18 +149,21 @@ def _compute(
 ) -> "tuple[dict[str, pd.DataFrame], dict[str, bytes]]":
     import numpy as np
 
+    from models.effects.sensitivity import sensitivity_table, within_degrees
     from models.figures.posterior import posterior_densities, rank_plot
     from models.hbmmm.effects import compute_effects
     from models.hbmmm.outcome import LOG_UNIT
     from models.hbmmm.two_part import TwoPartFit
     from models.hbmmm.two_part_effects import compute_two_part_effects
 
+    panel = refresh.read_panel()
     if isinstance(fit, TwoPartFit):
-        effects, fit = compute_two_part_effects(fit, refresh.read_panel()), fit.amount
+        effects, fit = compute_two_part_effects(fit, panel), fit.amount
     else:
-        effects = compute_effects(fit, refresh.read_panel())
+        effects = compute_effects(fit, panel)
     by_level = (effects.channel, effects.market, effects.segment, effects.consumer)
     tables = dict(zip(EFFECT_TABLES, by_level, strict=True))
+    tables[SENSITIVITY] = sensitivity_table(effects.channel, within_degrees(panel))
     shown = effects.channel.reset_index(drop=True).head(len(effects.channel_draws))
     shown = shown[(shown["estimand"] == "slope") & (shown["exposure_distribution"] == "panel_rows")]
     slopes = {}
@@ -181,7 +188,7 @@ def _compute(
 def _dataset(mlflow: Any, refresh: Refresh, panel: PanelStatus) -> Any:
     """The panel rows as MLflow's record of what was fitted: schema, size, hash; no data is copied."""
     path = refresh.mart_path("consumer_periods")
-    frame = refresh.read_mart("consumer_periods")[["gmv_net_amount", "transactions_count"]].astype("float64")
+    frame = read_columns(path, ["gmv_net_amount", "transactions_count"]).astype("float64")
     return mlflow.data.from_pandas(
         frame, source=str(path), name="consumer_periods", digest=panel.content_hash
     )

@@ -104,6 +104,8 @@ GATE_CHECKS = dg.AssetKey([REGISTRY, "gate_checks"])
 CHAMPIONS = dg.AssetKey([REGISTRY, "champions"])
 
 DATA_QUALITY = dg.AssetKey([REPORTING, "data_quality"])
+CONSUMER_EFFECTS_REPORTED = dg.AssetKey([REPORTING, "consumer_channel_effects"])
+REPORT = dg.AssetKey([REPORTING, "report"])
 
 #: Artefact table (the dbt source of that name) -> the asset that writes it.
 ARTEFACT_SOURCES = {

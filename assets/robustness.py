@@ -113,6 +113,7 @@ def robustness_checks(context: dg.AssetExecutionContext, config: RobustnessRunCo
     metadata: dict[str, Any] = {
         "dagster/row_count": len(table),
         "specifications_count": int(table["specification"].nunique()),
+        **given.sizes,
         "results": markdown(table.reindex(columns=shown), most_rows=80),
     }
     if "mean" in table and table["mean"].notna().any():
@@ -139,7 +140,9 @@ def placebo_refits(context: dg.AssetExecutionContext, config: RobustnessRunConfi
     publish(given, "placebo_refits", table)
     if table["replicates_count"].max() > 0:
         log_robustness(given, {"placebo_refits": table}, {})
-    return dg.MaterializeResult(metadata={"dagster/row_count": len(table), "results": markdown(table)})
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": len(table), **given.sizes, "results": markdown(table)}
+    )
 
 
 def robustness_input(refresh: Refresh, config: RobustnessRunConfig) -> RobustnessInput | None:

@@ -6,12 +6,12 @@ code make another folder. No Dagster here.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets import keys
-from assets.status import PANEL_MART_NAMES, Refresh, read_parquet
+from assets.status import Refresh, read_parquet
 from orchestration.resources.artefacts import write_frame
 from orchestration.resources.progress import progress_writer
 from orchestration.resources.tracking import Tracking, log_figures, log_tables
@@ -46,11 +46,42 @@ class RobustnessInput:
         """Where results of this fit by this version of the suite lie."""
         return self.fit_folder / f"robustness={suite_hash()}"
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Consumers that refits see, and consumers of the fit."""
+        everybody = int(self.pointer["facts"]["consumers_count"])
+        most = self.refresh.settings.second_opinion_consumers_count
+        return {"consumers_count": min(everybody, most), "consumers_in_panel": everybody}
+
     def fit(self) -> "HBMMMFit":
         """The fit itself."""
         from models.hbmmm.fit import HBMMMFit
 
         return HBMMMFit.load(self.fit_folder / "fit")
+
+    def fit_and_panel(self) -> "tuple[HBMMMFit, ConsumerPanel]":
+        """What refits start from: the fit and its panel; of many consumers a sample, with a fit of its own.
+
+        Hundreds of refits of half a million consumers would outlast a month's night. The sample is that of the second
+        opinions, its fit a normal approximation at the mode, as the refits are.
+        """
+        whole = self.refresh.read_panel()
+        panel, _ = self.refresh.panel_sample(whole)
+        return (self.fit() if panel is whole else self._sampled_fit(panel)), panel
+
+    def _sampled_fit(self, panel: "ConsumerPanel") -> "HBMMMFit":
+        from models.errors import NotFittedError
+        from models.hbmmm.fit import HBMMMFit, fit_hbmmm
+        from models.hbmmm.statistics import SufficientStatistics
+
+        kept = self.folder / "sampled_fit"
+        try:
+            return HBMMMFit.load(kept)
+        except NotFittedError:
+            config = replace(self.fit().config, inference="laplace")
+            fitted = fit_hbmmm(SufficientStatistics.from_panel(panel), panel.characteristics, config)
+            fitted.save(kept)
+            return fitted
 
 
 def suite_hash() -> str:
@@ -71,36 +102,24 @@ def checks_table(given: RobustnessInput) -> "pd.DataFrame":
     path = given.folder / "checks.parquet"
     if path.exists():
         return read_parquet(path, "run it again")
-    fit = given.fit()
     if not given.refits:
+        fit = given.fit()
         rows = {"specification_kind": "baseline", "specification": "baseline", "estimand": "slope"}
         reason = f"not evaluated: {HOW_TO_RUN}"
         return pd.DataFrame([rows | {"channel_id": c, "reason": reason} for c in fit.design.channel_ids])
 
     from models.checks.robustness import robustness_checks
+    from models.evaluation.splits import of_consumers
 
     progress = progress_writer(given.refresh.settings.home, "robustness__robustness_checks")
-    table = robustness_checks(
-        fit, given.refresh.read_panel(), padded_panel=padded_panel(given.refresh), progress=progress
-    )
+    fit, panel = given.fit_and_panel()
+    padded = of_consumers(given.refresh.read_panel(with_excluded=_NO_LATER_ACTIVITY), panel.consumer_ids)
+    table = robustness_checks(fit, panel, padded_panel=padded, progress=progress)
     write_frame(path, table.astype(dict.fromkeys(_TRUTHS, "boolean")))
     return table
 
 
 _TRUTHS = ("sign_holds", "order_holds", "interval_holds_baseline")
-
-
-def padded_panel(refresh: Refresh) -> "ConsumerPanel":
-    """The panel with the rows put back that are left out for want of later activity."""
-    from models.panel import ConsumerPanel
-
-    frames = [refresh.read_mart(name) for name in PANEL_MART_NAMES]
-    rows = frames[0]
-    put_back = rows["exclusion_reason"] == _NO_LATER_ACTIVITY
-    frames[0] = rows.assign(is_in_panel=rows["is_in_panel"].astype(bool) | put_back)
-    return ConsumerPanel.from_frames(
-        *frames, currency_code=refresh.currency_code or "", period=refresh.period
-    )
 
 
 def placebo_table(given: RobustnessInput) -> "pd.DataFrame":
@@ -111,7 +130,7 @@ def placebo_table(given: RobustnessInput) -> "pd.DataFrame":
 
     path = given.folder / "placebo.parquet"
     if given.refits:
-        fit, panel = given.fit(), given.refresh.read_panel()
+        fit, panel = given.fit_and_panel()
         table = pd.concat([_placebo_of_kind(given, fit, panel, kind) for kind in KINDS], ignore_index=True)
         write_frame(path, table.astype({"passed": "boolean"}))
         return table
@@ -154,7 +173,7 @@ def comparison_table(given: RobustnessInput) -> "pd.DataFrame":
     if not given.refits:
         return not_evaluated(HOW_TO_RUN)
     progress = progress_writer(given.refresh.settings.home, "evaluation__model_comparison")
-    table = compare_models(given.fit(), given.refresh.read_panel(), progress=progress)
+    table = compare_models(*given.fit_and_panel(), progress=progress)
     write_frame(path, table)
     return table
 

@@ -84,8 +84,8 @@ class Refresh:
         """A mart as a frame, in the order of its key."""
         return read_parquet(self.mart_path(name), _MARTS_REMEDY)
 
-    def read_panel(self) -> "ConsumerPanel":
-        """The validated consumer panel of this refresh."""
+    def read_panel(self, with_excluded: str | None = None) -> "ConsumerPanel":
+        """The validated consumer panel of this refresh; with_excluded: a reason whose excluded rows are put back."""
         from models import panel as of
 
         columns = (
@@ -98,6 +98,10 @@ class Refresh:
             read_columns(self.mart_path(name), chosen)
             for name, chosen in zip(PANEL_MART_NAMES, columns, strict=True)
         ]
+        if with_excluded is not None:
+            reasons = read_columns(self.mart_path(PANEL_MART_NAMES[0]), ["exclusion_reason"])
+            put_back = (reasons["exclusion_reason"] == with_excluded).fillna(False)
+            frames[0] = frames[0].assign(is_in_panel=frames[0]["is_in_panel"].astype(bool) | put_back)
         return of.ConsumerPanel.from_frames(
             *frames, currency_code=self.currency_code or "", period=self.period
         )

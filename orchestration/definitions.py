@@ -15,6 +15,7 @@ from assets.hbmmm import hbmmm_estimates, hbmmm_posterior
 from assets.panels import consumer_panel
 from assets.raw import landed_files
 from assets.registry import promotion_gate
+from assets.report import report
 from assets.robustness import placebo_refits, placebo_results, robustness_checks
 from assets.warehouse import warehouse_assets
 from orchestration.jobs import ALL_JOBS, EXECUTOR
@@ -37,6 +38,7 @@ PYTHON_ASSETS = [
     exposure_overlap,
     consumer_effects_published,
     promotion_gate,
+    report,
 ]
 
 defs = dg.Definitions(

@@ -62,11 +62,10 @@ def print_places(settings: Settings, console: "Console") -> None:
         "marts": settings.marts_dir,
         "artefacts": settings.artefacts_dir,
         "refused rows": "schema quarantine of the warehouse, one table per input: row, row_number, reason",
-        "report folder": f"{home / 'report'} (nothing is written there yet)",
+        "report": f"{home / 'report' / 'index.html'} (open it in a browser)",
         "Dagster": f"{ui}, http://127.0.0.1:3000 (store: {home / 'dagster'})",
         "MLflow": f"{ui}, http://127.0.0.1:5000 (store: {_masked(settings.mlflow_tracking_uri)})",
     }
-    (home / "report").mkdir(parents=True, exist_ok=True)
     console.print()
     for name, place in places.items():
         console.print(f"  [bold]{name:<20}[/]{place}", highlight=False, soft_wrap=True)

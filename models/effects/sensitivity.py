@@ -31,6 +31,7 @@ from scipy.stats import t as student
 
 from models.effects.doubly_robust import ESTIMANDS, ExposureScores
 from models.effects.exposure_counts import CountExposureFit
+from models.panel import ConsumerPanel
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +185,20 @@ def sensitivity_table(
 ) -> pd.DataFrame:
     """Partial R2 and robustness of effect rows that are linear in the coefficients of one regression.
 
+    Of the HBMMM's rows the t value is posterior mean over posterior standard deviation, which is the wider of model
+    and consumer-clustered: a shrunken effect is easier to explain away, so its value is on the safe side.
     Any combination of coefficients, so an att_exposed of x and log1p(x) too, is itself a coefficient of the same
     regression written in other columns; its t value is mean over standard_deviation. With `within_effects` that t
     is clustered (see above), and degrees of freedom are rows less columns, consumers and periods.
 
-    Columns: channel_id, estimand, exposure_distribution, method, estimate, t_value, partial_r2, robustness_value,
-    robustness_value_significance (at `significance_level`), bias_scale in the row's unit; NaN where the row is.
+    Columns: channel_id, estimand, exposure_distribution, horizon, method, estimate, t_value, partial_r2,
+    robustness_value, robustness_value_significance (at `significance_level`), bias_scale in the row's unit; NaN where
+    the row is.
     """
     rows = []
     for _, effect in effects.iterrows():
         t_value = effect["mean"] / effect["standard_deviation"]
-        row = {k: effect[k] for k in ("channel_id", "estimand", "exposure_distribution", "method")}
+        row = {k: effect[k] for k in ("channel_id", "estimand", "exposure_distribution", "horizon", "method")}
         row |= {"estimate": effect["mean"], "t_value": t_value}
         row |= {"partial_r2": partial_r2(t_value, degrees_of_freedom)}
         row |= {"robustness_value": robustness_value(t_value, degrees_of_freedom)}
@@ -202,6 +206,13 @@ def sensitivity_table(
         row |= {"robustness_value_significance": robustness_value(t_value, degrees_of_freedom, **level)}
         rows.append(row | {"bias_scale": effect["standard_deviation"] * np.sqrt(degrees_of_freedom)})
     return pd.DataFrame(rows)
+
+
+def within_degrees(panel: ConsumerPanel) -> int:
+    """Degrees of freedom left within consumers and periods: rows less both, two columns a channel and covariates."""
+    absorbed = panel.consumers_count + len(panel.period_starts)
+    columns = 2 * len(panel.channel_ids) + len(panel.covariate_names)
+    return max(panel.rows_count - absorbed - columns, 2)
 
 
 def _require_degrees(degrees_of_freedom: float) -> None:

@@ -93,6 +93,11 @@ def consumers_sample(panel: ConsumerPanel, count: int, rng: np.random.Generator)
     return panel_subset(panel, chosen[panel.consumer_index])
 
 
+def of_consumers(panel: ConsumerPanel, consumer_ids: np.ndarray) -> ConsumerPanel:
+    """The panel of the named consumers, with all their rows."""
+    return panel_subset(panel, np.isin(panel.consumer_ids, consumer_ids)[panel.consumer_index])
+
+
 def panel_subset(
     panel: ConsumerPanel, keep: np.ndarray, calendar_end: np.datetime64 | None = None
 ) -> ConsumerPanel:

@@ -66,7 +66,9 @@ def _label(
 
 
 def _levels(column) -> list[tuple[str, np.ndarray]]:
-    values = column.where(column.notna(), "missing").astype(str).to_numpy(dtype=object)  # gaps are None or NaN
+    values = (
+        column.where(column.notna(), "missing").astype(str).to_numpy(dtype=object)
+    )  # gaps are None or NaN
     return [(level, values == level) for level in sorted(set(values.tolist()))]
 
 

@@ -66,7 +66,7 @@ _EFFECT_KEY = {"as_of_date": "DATE", "channel_id": "VARCHAR"}
 
 #: Table -> column -> DuckDB type. The dbt source of the artefacts has these columns and no others.
 ARTEFACT_SCHEMAS: dict[str, dict[str, str]] = {
-    "channel_effects": {**_EFFECT_KEY, **_EFFECT_VALUES},
+    "channel_effects": {**_EFFECT_KEY, **_EFFECT_VALUES, "robustness_value": "DOUBLE"},
     "market_channel_effects": {**_EFFECT_KEY, "market_id": "VARCHAR", **_EFFECT_VALUES},
     "segment_channel_effects": {
         **_EFFECT_KEY,

@@ -194,7 +194,8 @@ def test_a_combination_of_coefficients_is_as_sensitive_as_its_t_says(regression)
     fit = sm.OLS(outcome, design).fit()
     weights = np.array([1, 0.3, 0, 0, 0, 0])
     error = np.sqrt(weights @ fit.cov_params() @ weights)
-    keys = {"channel_id": "tv", "estimand": "slope", "exposure_distribution": "panel_rows", "method": "m"}
+    keys = {"channel_id": "tv", "estimand": "slope", "exposure_distribution": "panel_rows"}
+    keys |= {"horizon": "immediate", "method": "m"}
     effects = pd.DataFrame(
         [
             keys | {"mean": weights @ fit.params, "standard_deviation": error},

@@ -103,6 +103,8 @@ LINEAGE = {
         ("transactions", "market_outcomes", "marketing_activities", "mediators", "market_covariates"),
         {keys.MEDIATOR_PERIODS, keys.CAUSAL_GRAPH_EDGES},
     ),
+    "gate_checks": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.GATE_CHECKS, keys.CHAMPIONS}),
+    "report": (keys.CONTRACT_TABLES, {keys.GATE_CHECKS, keys.DATA_QUALITY, *EFFECTS_REST_ON}),
     "data_quality": (keys.CONTRACT_TABLES, {keys.LANDING_MANIFEST}),
 }
 

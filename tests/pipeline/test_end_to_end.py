@@ -1,10 +1,10 @@
 """The whole product on three markets: landed files to published effects, by the command of ``make run``.
 
-Twice on the same folder (same tables, nothing landed again, no second fit) and once on market-only data (which says
-exactly what is not evaluated). The runs are shared by the tests of this file.
+Twice on the same folder: same tables, nothing landed again, no second fit. The tests of this file share the runs.
 """
 
 import dataclasses
+import html
 import json
 import re
 import shutil
@@ -91,13 +91,6 @@ def hashes_of_first(first) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def second(first, hashes_of_first, run_product):
     return run_product(first.home, first.home.parent / "source")
-
-
-@pytest.fixture(scope="module")
-def market_only(run_product, contract_tables, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("markets")
-    contract_tables.write_tables(contract_tables.build_market_only_tables(), folder / "source")
-    return run_product(folder / "home", folder / "source")
 
 
 def test_the_effects_of_both_methods_are_published(first):
@@ -240,6 +233,7 @@ PUBLISHED = [
     "robustness_checks",
     "model_comparison",
     "causal_graph_edges",
+    "gate_checks",
     "data_quality",
 ]
 
@@ -317,6 +311,53 @@ def test_refits_are_kept_beside_the_fit_and_taken_up_again(first):
         assert again["mean"].tolist() == pytest.approx(checks["mean"].tolist(), nan_ok=True)
     finally:
         shutil.rmtree(folder)  # later runs on this home are compared with the first
+
+
+def test_refits_of_many_consumers_start_from_a_sample_with_a_fit_of_its_own(first):
+    import numpy as np
+
+    from assets.hbmmm import read_fit_pointer
+    from assets.robustness_fits import RobustnessInput
+    from assets.status import Refresh, load_refresh
+    from models.evaluation.splits import consumers_sample
+    from orchestration.resources.settings import Settings
+
+    class OfTwenty(Refresh):
+        def panel_sample(self, panel):
+            return consumers_sample(panel, 20, np.random.default_rng(1)), {}
+
+    refresh = load_refresh(Settings(home=first.home, fit_processes_count=1))
+    given = RobustnessInput(OfTwenty(**vars(refresh)), read_fit_pointer(refresh), True)
+    try:
+        fit, panel = given.fit_and_panel()
+        assert panel.consumers_count == 20
+        assert fit.consumer_ids.tolist() == panel.consumer_ids.tolist()
+        again = given.fit_and_panel()[0]  # kept, not fitted again
+        np.testing.assert_array_equal(again.draws, fit.draws)
+        whole = RobustnessInput(refresh, given.pointer, True)
+        assert len(whole.fit_and_panel()[0].consumer_ids) == whole.sizes["consumers_in_panel"] > 20
+    finally:
+        shutil.rmtree(given.folder)
+
+
+def test_effects_say_how_strong_a_confounder_would_have_to_be(first):
+    found = first.table(
+        "channel_effects",
+        "method, robustness_value",
+        "where estimand = 'slope' and exposure_distribution = 'panel_rows' and mean is not null",
+    )
+    for method in ("hbmmm", "within_consumer"):
+        values = [value for name, value in found if name == method]
+        assert len(values) == len(EXPOSED) and all(0 <= value < 1 for value in values)
+
+
+def test_the_report_shows_the_published_effects_and_names_as_text(first):
+    page = (first.home / "report" / "index.html").read_text(encoding="utf-8")
+    assert html.escape(ODD_CHANNEL) in page and html.escape(ODD_MARKET) in page
+    assert "49" + ODD_CHANNEL.removeprefix("{{7*7}}") not in page  # a name is never a template
+    assert "Read with care." in page and "were not evaluated" in page
+    assert ODD_CONSUMER not in page and "c01" not in page  # consumers are never listed
+    assert "not identified" in page
 
 
 def test_the_gate_promoted_the_first_fit(first):
@@ -415,38 +456,3 @@ def test_the_run_in_mlflow_holds_what_the_fit_was(first, run_python):
         *(f"effects/{name}.csv" for name in EFFECT_TABLES),
         "gate/gate_checks.csv",
     }
-
-
-def test_market_only_data_says_exactly_what_is_not_evaluated(market_only):
-    statuses = market_only.rows(
-        "select family, status, reason from "
-        "read_parquet('{artefacts}/family_status/**/part.parquet', hive_partitioning = false) order by family"
-    )
-    reason = "no consumer data"
-    assert statuses == [
-        (family, "not_evaluated", reason)
-        for family in ("carryover", "causal", "hbmmm", "overlap", "placebo", "within_consumer")
-    ]
-    lines = sorted(line for line in market_only.text.splitlines() if line.startswith("check not passed"))
-    assert [line.removeprefix("check not passed ").split(":")[0] for line in lines] == [
-        "effects/exposure_overlap overlap_is_sufficient",
-        "hbmmm/hbmmm_posterior converged",
-        "registry/gate_checks gate_is_passed",
-        "robustness/placebo_results lead_placebo_is_null",
-    ]
-    assert all("not evaluated" in line for line in lines)
-
-
-def test_market_only_data_still_has_its_marts_and_its_quality(market_only):
-    rows = duckdb.sql(
-        f"select count(*), sum(gmv_net_amount) > 0 from '{market_only.home}/marts/market_periods/*/*.parquet'"
-    ).fetchall()
-    assert rows == [(90, True)]
-    for name in (*EFFECT_TABLES, "placebo_results", "robustness_checks", "model_comparison"):
-        assert market_only.table(name, "count(*)") == [(0,)]
-    pairs = market_only.table("causal_graph_edges", "distinct source_id, target_id", "order by all")
-    assert [target for _, target in pairs].count("gmv") == 2  # two channels, and GMV precedes nothing
-    assert market_only.table("data_quality", "table_name, reason_code, rows_count", "order by all") == [
-        ("market_outcomes", "accepted", 90),
-        ("marketing_activities", "accepted", 180),
-    ]

@@ -57,6 +57,29 @@ def test_a_missing_number_is_not_evaluated_and_blocks(fact, value):
     assert "not_evaluated" in reason
 
 
+IMPORTANCE = {"ess_min": 900, "divergences_count": 0, "expected_gmv": 101.0, "observed_gmv": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("k_hat", "ess", "outcome"),
+    [
+        (0.36, 900, "passed"),
+        (0.5, 900, "failed"),
+        (0.6, 900, "failed"),
+        (0.36, 400, "failed"),
+        (math.inf, 900, "not_evaluated"),
+        (math.nan, 900, "not_evaluated"),
+        (None, 900, "not_evaluated"),
+        (0.36, None, "not_evaluated"),
+    ],
+)
+def test_importance_samples_are_judged_by_k_hat_and_their_size(k_hat, ess, outcome):
+    rows = gate_table(IMPORTANCE | {"k_hat_max": k_hat, "ess_min": ess}, 0.01, GateThresholds())
+    assert {row["check_name"]: row["outcome"] for row in rows}["converged"] == outcome
+    decision = decide(rows, "2", Champion("1"))[0]
+    assert decision == ("promoted" if outcome == "passed" else "kept")
+
+
 def test_too_many_quarantined_rows_block():
     assert outcomes(GOOD, share=0.2)["data_quality_quarantined_share"] == "failed"
     assert outcomes(GOOD, share=None)["data_quality_quarantined_share"] == "not_evaluated"
