@@ -87,9 +87,17 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     }
     edge |= {"model_name": "mediamix-causalmmm"}
     write(home, "causal_graph_edges", [edge | {"edge_probability": 0.9, "lag": 1.5, "structure": 1}])
+    gate = {
+        "model_name": "hbmmm",
+        "model_version": "1",
+        "check_name": "converged",
+        "outcome": "not_evaluated",
+    }
+    write(home, "gate_checks", [gate | {"text": "no finite R-hat"}])
     publish(home)
     for table in (
         *EFFECT_TABLES,
+        "gate_checks",
         "placebo_results",
         "robustness_checks",
         "model_comparison",

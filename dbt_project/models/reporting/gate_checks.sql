@@ -6,28 +6,18 @@ with checks as (
 
 ),
 
-champions as (
-
-    select * from {{ source('artefacts', 'champions') }}
-
-),
-
 final as (
 
     select
-        checks.as_of_date,
-        checks.model_name,
-        checks.model_version,
-        checks.check_name,
-        checks.outcome,
-        checks.value,
-        checks.threshold,
-        checks.text,
-        champions.decision,
-        champions.decided_reason
+        as_of_date,
+        model_name,
+        model_version,
+        check_name,
+        outcome,
+        value,
+        threshold,
+        text
     from checks
-    left join champions
-        on checks.as_of_date = champions.as_of_date and checks.model_name = champions.model_name
 
 )
 
