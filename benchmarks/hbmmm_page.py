@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.judged import make_command
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
 
 STUDY = ROOT / "docs" / "studies" / "hbmmm_scale.json"
 Section = dict[str, Any]

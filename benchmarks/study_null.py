@@ -14,11 +14,10 @@ from benchmarks.judged import (
     hbmmm_options,
     judge_worlds,
     lost_text,
-    make_command,
     sampler_summary,
     sampler_text,
 )
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
 
 KIND, PRIMARY = "null_channel", "hbmmm"
 

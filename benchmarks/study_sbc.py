@@ -114,7 +114,7 @@ def main() -> None:
     wanted: list[tuple[int, str | None]] = [(number, None) for number in range(count)]
     wanted += [(number, kind) for kind in MISSPECIFICATIONS for number in range(options.misspecified)]
     begun = time.perf_counter()
-    path = FOLDER / f"sbc_{fingerprint(CONSUMERS, MARKETS, PERIODS, PRE_PERIODS, RANK_DRAWS, SEED)}.jsonl"
+    path = FOLDER / f"sbc_{fingerprint(replicate)}.jsonl"
     jobs = {job_key([kind or "none", number]): ((number, kind),) for number, kind in wanted}
     everything = list(run_jobs(path, jobs, replicate, PROCESSES).values())
     found = [one for one in everything if one["misspecification"] is None]
