@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.simulate.study_worlds import SEED
+
 MONTHS = 24  # of every consumer
 CORES = 2
-SEED = 20261122
 
 
 def bench_world(consumers_count: int, months: int = MONTHS) -> Any:

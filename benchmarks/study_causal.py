@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
+from models.simulate.study_worlds import SEED
 
 STUDY = ROOT / "docs" / "studies"
-SEED = 20261122
 WORLDS = 40
 DRAWS = 300
 PROCESSES = 2

@@ -14,10 +14,10 @@ from benchmarks.machine import ROOT, provenance
 from benchmarks.paper_page import page
 from benchmarks.paper_published import contradictions
 from benchmarks.paper_world import plain
+from models.simulate.study_worlds import SEED
 
 STUDY = ROOT / "docs" / "studies"
 NAME = "hbmmm_paper"
-SEED = 20261122
 MODEL = {"basis": "linear", "include_period_effects": "none", "inference": "nuts", "seed": SEED}
 
 

@@ -16,8 +16,9 @@ import pandas as pd
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, make_command, provenance
+from models.simulate.study_worlds import SEED
 
-SEED, CONSUMERS, PERIODS, MARKETS = 20261122, 1_500, 12, 5
+CONSUMERS, PERIODS, MARKETS = 1_500, 12, 5
 MISSING_SHARE, MEAN_SLOPE, NOISE_SD = 0.4, 3.0, 10.0
 #: How a slope depends on the age, and how consumers of unknown age respond.
 WORLDS = {

@@ -20,9 +20,9 @@ import pandas as pd
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
 from benchmarks.plasmode_page import page, picture, placebo, recovery, without_noise
+from models.simulate.study_worlds import SEED
 
 STUDY = ROOT / "docs" / "studies"
-SEED = 20261122
 CHARACTERISTIC = "age_years"
 # channel: dollars of the first exposure, bend, decay where effects carry over. store_mailer: none, a true zero.
 EFFECTS = {

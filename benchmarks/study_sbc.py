@@ -18,9 +18,9 @@ from scipy import special
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
 from models.evaluation.prior_worlds import MISSPECIFICATIONS
+from models.simulate.study_worlds import SEED
 
 STUDY = ROOT / "docs" / "studies"
-SEED = 20261122
 CONSUMERS, MARKETS, PERIODS, PRE_PERIODS = 150, 8, 14, 2
 RANK_DRAWS = 100  # of each posterior, thinned, that the truth is ranked among
 PROCESSES = 2
