@@ -19,6 +19,7 @@ LOCK_SKIP := $(foreach part,$(TORCH_PARTS),--no-emit-package $(part))
 PART ?= warm
 REPLICATES ?= 200
 MISSPECIFIED ?= 40
+DRAWS ?= 1000
 STUDY ?=
 WORLDS ?= 40
 PARTS ?= floor graphs forecast
@@ -64,8 +65,9 @@ ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
 bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers (PART=warm|nuts|cold|beyond, STUDY="--sizes 5000 50000"); nuts resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.hbmmm_$(PART) $(STUDY)
 
-study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200, MISSPECIFIED=40); resumes
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES) --misspecified $(MISSPECIFIED)
+study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200, MISSPECIFIED=40, DRAWS=1000); resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_sbc --replicates $(REPLICATES) --misspecified $(MISSPECIFIED) \
+	  --draws $(DRAWS) $(STUDY)
 
 study-basis: setup ## which exposure columns recover effects from curves that bend elsewhere
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_basis

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,12 +18,79 @@ from benchmarks.machine import ROOT
 FOLDER = ROOT / ".mediamix-studies"
 
 
-def fingerprint(*settings: Any) -> str:
-    """Twelve hex digits of the settings' text and of every source file of models/: other code, other file."""
+SOURCES = ("benchmarks", "models")
+#: Files and folders that keep, name or draw results and measure nothing, beside all files that end in _page.
+NOT_MEASURING = ("benchmarks/checkpoint.py", "benchmarks/machine.py", "models/figures")
+
+
+def fingerprint(job: Callable[..., Any], *settings: Any, root: Path = ROOT) -> str:
+    """Twelve hex digits of the settings' text and of the source that `job` depends on: other code, other file.
+
+    job: what `run_jobs` will call. Its file counts, and every module of benchmarks/ and models/ that it imports,
+    directly or through others; what other files of the study decide reaches it by its arguments, hence belongs in the
+    settings. Comments, docstrings and layout do not count, nor does what only keeps or shows results (`NOT_MEASURING`,
+    ``*_page.py``).
+    """
     digest = hashlib.sha256(repr(settings).encode())
-    for path in sorted((ROOT / "models").rglob("*.py")):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    root = root.resolve()
+    for path in source_files(Path(inspect.getfile(job)), root):
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        digest.update(name.encode() + ast.dump(_without_docstrings(_parsed(path))).encode())
     return digest.hexdigest()[:12]
+
+
+def source_files(start: Path, root: Path = ROOT) -> list[Path]:
+    """`start` and the files of `SOURCES` under `root` that it imports, also inside functions, and theirs; sorted.
+
+    Found by reading imports, not by running them; a module imported under a computed name is not seen.
+    """
+    root = root.resolve()
+    found, waiting = set(), [start.resolve()]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for name in _imported_names(_parsed(path)):
+            waiting += [file for file in _files_of(name, root) if _measures(file, root)]
+    return sorted(found)
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imported_names(tree: ast.Module) -> Iterator[str]:
+    """Dotted names; `from a import b` gives a.b, which may be a module or something in a."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files_of(name: str, root: Path) -> list[Path]:
+    """Files that importing `name` runs: the module and the packages above it; none for what lies elsewhere."""
+    parts = name.split(".")
+    if parts[0] not in SOURCES:
+        return []
+    stems = [root.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
+    paths = [path for stem in stems for path in (stem / "__init__.py", stem.with_suffix(".py"))]
+    return [path for path in paths if path.is_file()]
+
+
+def _measures(path: Path, root: Path) -> bool:
+    name = path.relative_to(root).as_posix()
+    return not (name.startswith(NOT_MEASURING) or path.stem.endswith("_page"))
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree
 
 
 def finished_jobs(path: Path) -> dict[str, Any]:

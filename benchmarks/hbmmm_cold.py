@@ -1,7 +1,9 @@
 """The cold clock: what a user runs, from raw files in the contract's tables to published effects, with nothing warm.
 
 `make bench-hbmmm PART=cold` writes the world as transactions, exposures, consumers and market covariates (before the
-clock), then runs `orchestration.cli run` in an empty home with empty caches of compiled code.
+clock), then runs `orchestration.cli run` in an empty home with empty caches of compiled code. Afterwards the home is
+asked what its gate decided: a run that published nothing is not done. `--from FOLDER` writes the row of a run that
+`--keep FOLDER` left, from that home alone.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.cold_home import decision_of, last_run, outcome_text
 from benchmarks.hbmmm_page import write_section
 from benchmarks.hbmmm_world import bench_world
 from benchmarks.machine import ROOT
 from benchmarks.tree_memory import TreeMemory
 
-SIZES = (5_000, 50_000)
+SIZES = (5_000, 50_000, 500_000)
 SHOWN_SHARE = 0.02  # steps that took less of the total are left to the JSON file
 
 
@@ -32,17 +35,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="consumers")
     parser.add_argument("--keep", type=Path, help="work in this folder and keep it; must not exist")
+    parser.add_argument("--from", type=Path, dest="kept", help="measure nothing: read what --keep left here")
+    parser.add_argument("--peak-gib", type=float, help="with --from: peak memory, if somebody measured it")
     options = parser.parse_args()
+    if options.peak_gib is not None and options.kept is None:
+        parser.error("--peak-gib belongs to --from; a run that is measured here weighs its own memory")
     for size in options.sizes:
-        with tempfile.TemporaryDirectory(prefix="mediamix-bench-") as scratch:
-            folder = (options.keep or Path(scratch)) / str(size)
-            row = measure(size, folder)
+        if options.kept:
+            row = read_kept(size, options.kept / str(size), options.peak_gib)
+        else:
+            with tempfile.TemporaryDirectory(prefix="mediamix-bench-") as scratch:
+                row = measure(size, (options.keep or Path(scratch)) / str(size))
         print({name: value for name, value in row.items() if name != "all_steps"}, flush=True)
         write_section(f"cold_{size}", row, "cold")
 
 
 def measure(size: int, folder: Path) -> dict[str, Any]:
-    """Write the raw tables, run, and read the seconds of every step from Dagster's event log."""
+    """Write the raw tables, run, and read from the home what its steps took and its gate decided."""
     rows = write_tables(bench_world(size), folder / "source")
     home, caches = folder / "home", folder / "caches"
     environment = os.environ | {
@@ -60,35 +69,71 @@ def measure(size: int, folder: Path) -> dict[str, Any]:
     with subprocess.Popen(command, cwd=ROOT, env=environment) as process, TreeMemory(process.pid) as memory:
         code = process.wait()
     ended = time.time()
-    steps = step_times(home)
-    seconds = {"dbt parse": round(parsed - begun, 1)}
-    seconds |= {name: round(stop - start, 1) for name, (start, stop) in steps.items()}
-    total = ended - begun
+    run = last_run(home)
+    at_peak = [name for name, (start, stop) in run.steps.items() if start <= memory.peak_at <= stop]
+    seconds = {"dbt parse": parsed - begun} | {
+        name: stop - start for name, (start, stop) in run.steps.items()
+    }
     return {
-        "consumers": size,
-        "consumer_months": bench_world(size).periods_count * size,
-        "raw_rows": sum(rows.values()),
-        "rows_by_table": rows,
-        "outcome": "done" if code == 0 else f"failed (exit code {code})",
-        "seconds_total": round(total, 1),
+        **_size_of(size, rows),
+        **_result(home, code == 0, f"exit code {code}"),
+        "clock": "from the first command to its end",
+        **_times(ended - begun, seconds),
         "peak_memory_gib": round(memory.peak_gib, 2),
-        "steps_at_peak": [name for name, (start, stop) in steps.items() if start <= memory.peak_at <= stop],
-        "home_gib": round(sum(p.stat().st_size for p in home.rglob("*") if p.is_file()) / 2**30, 2),
-        "steps": {name: value for name, value in seconds.items() if value >= SHOWN_SHARE * total},
-        "all_steps": seconds,
-        "seed": bench_world(size).seed,
+        "steps_at_peak": at_peak,
     }
 
 
-def step_times(home: Path) -> dict[str, tuple[float, float]]:
-    """Start and end of every step of the home's last run; a step without end stops now."""
-    os.environ["DAGSTER_HOME"] = str(home / "dagster")
-    import dagster as dg
+def read_kept(size: int, folder: Path, peak_gib: float | None) -> dict[str, Any]:
+    """The row of a run that ended in `folder`: times from Dagster's event log, rows from the raw files."""
+    import pyarrow.parquet as pq
 
-    with dg.DagsterInstance.get() as instance:
-        run = next(iter(instance.get_runs(limit=1)), None)
-        found = instance.get_run_step_stats(run.run_id) if run else []
-    return {s.step_key: (s.start_time, s.end_time or time.time()) for s in found if s.start_time}
+    rows: dict[str, int] = {}
+    for path in sorted((folder / "source").glob("*.parquet")):
+        table = path.stem.split("__")[0]
+        rows[table] = rows.get(table, 0) + pq.read_metadata(path).num_rows
+    home = folder / "home"
+    run = last_run(home)
+    seconds = {name: stop - start for name, (start, stop) in run.steps.items()}
+    return {
+        **_size_of(size, rows),
+        **_result(home, run.is_success, f"status {run.status}"),
+        "clock": "from the start to the end of Dagster's run, without the commands around it",
+        **_times(run.end - run.start, seconds),
+        "peak_memory_gib": peak_gib,
+        "steps_at_peak": [],
+    }
+
+
+def _size_of(size: int, rows: dict[str, int]) -> dict[str, Any]:
+    world = bench_world(size)
+    return {
+        "consumers": size,
+        "consumer_months": world.periods_count * size,
+        "raw_rows": sum(rows.values()),
+        "rows_by_table": rows,
+        "seed": world.seed,
+    }
+
+
+def _result(home: Path, is_success: bool, how: str) -> dict[str, Any]:
+    decision = decision_of(home)
+    outcome = outcome_text(is_success, decision)
+    size = sum(p.stat().st_size for p in home.rglob("*") if p.is_file())
+    return {
+        "outcome": outcome if is_success else f"{outcome} ({how})",
+        **decision,
+        "home_gib": round(size / 2**30, 2),
+    }
+
+
+def _times(total: float, seconds: dict[str, float]) -> dict[str, Any]:
+    rounded = {name: round(value, 1) for name, value in seconds.items()}
+    return {
+        "seconds_total": round(total, 1),
+        "steps": {name: value for name, value in rounded.items() if value >= SHOWN_SHARE * total},
+        "all_steps": rounded,
+    }
 
 
 def write_tables(world: Any, folder: Path) -> dict[str, int]:

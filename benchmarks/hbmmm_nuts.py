@@ -40,10 +40,7 @@ def main() -> None:
 
 def measure(size: int, draws: int, processes: int) -> dict[str, Any]:
     """Mode and step size, then the chains that are not kept yet, then their diagnostics."""
-    path = (
-        FOLDER
-        / f"hbmmm_nuts_{size}_{fingerprint(bench_world(size), bench_config('nuts'), CHAINS, draws)}.jsonl"
-    )
+    path = FOLDER / f"hbmmm_nuts_{size}_{fingerprint(chain, draws)}.jsonl"
     tuned = run_jobs(path, {"mode": (size, draws)}, tune, 1, say)["mode"]
     jobs = {f"chain {c}": (size, draws, tuned, c) for c in range(CHAINS)}
     return summary(size, draws, tuned, list(run_jobs(path, jobs, chain, processes, say).values()))

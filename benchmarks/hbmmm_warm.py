@@ -32,29 +32,38 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="consumers")
     parser.add_argument("--inference", default="auto", choices=["auto", "nuts", "importance"])
     parser.add_argument("--one", type=int, help="run this size here and print its figures as JSON")
+    parser.add_argument("--product", action="store_true", help="a second row with the product's settings")
+    parser.add_argument("--one-product", action="store_true", help="with --one: at the product's settings")
     parser.add_argument(
-        "--naive", type=int, default=500, help="consumers of the comparison with naive PyMC; 0: none"
+        "--naive",
+        type=int,
+        nargs="*",
+        default=[500],
+        help="consumers of comparisons with naive PyMC; 0: none",
     )
     options = parser.parse_args()
     if options.one:
         with tempfile.TemporaryDirectory(prefix="mediamix-bench-") as folder:
-            measure(WARM_UP, Path(folder) / "warm", options.inference, say=False)
-            figures = measure(options.one, Path(folder) / "timed", options.inference, say=True)
+            config = bench_config(options.inference, is_product=options.one_product)
+            measure(WARM_UP, Path(folder) / "warm", config, say=False)
+            figures = measure(options.one, Path(folder) / "timed", config, say=True)
         print(json.dumps(figures))
         return
     for size in options.sizes:
-        command = [sys.executable, "-m", "benchmarks.hbmmm_warm", "--one", str(size)]
-        command += ["--inference", options.inference]
-        run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        row = json.loads(run.stdout.strip().splitlines()[-1])
-        print(row, flush=True)
-        write_section(f"warm_{size}", row, "warm")
-    if options.naive:
+        for suffix in ("", "_product") if options.product else ("",):
+            command = [sys.executable, "-m", "benchmarks.hbmmm_warm", "--one", str(size)]
+            command += ["--inference", options.inference, *(["--one-product"] if suffix else [])]
+            run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+            row = json.loads(run.stdout.strip().splitlines()[-1])
+            print(row, flush=True)
+            write_section(f"warm_{size}{suffix}", row, "warm")
+    for size in filter(None, options.naive):
         with tempfile.TemporaryDirectory(prefix="mediamix-bench-") as folder:
-            write_section("naive", {"methods": compare(options.naive, Path(folder))}, "warm")
+            found = {"consumers": size, "methods": compare(size, Path(folder))}
+        write_section(f"naive_{size}", found, "warm")
 
 
-def measure(consumers_count: int, folder: Path, inference: str, *, say: bool) -> dict[str, Any]:
+def measure(consumers_count: int, folder: Path, config: Any, *, say: bool) -> dict[str, Any]:
     """Draw a world of this size, time every step from its Parquet files to effect tables, compare with the truth."""
     from models.hbmmm.effects import effects_of_statistics
     from models.hbmmm.fit import fit_hbmmm
@@ -70,7 +79,6 @@ def measure(consumers_count: int, folder: Path, inference: str, *, say: bool) ->
     clock, seconds = time.perf_counter(), {}
     statistics, sums, characteristics = read_statistics(folder)
     seconds["sql"] = time.perf_counter() - clock
-    config = bench_config(inference)
     fit = fit_hbmmm(statistics, characteristics, config, progress)
     seconds |= fit.seconds
     begun = time.perf_counter()
@@ -82,6 +90,8 @@ def measure(consumers_count: int, folder: Path, inference: str, *, say: bool) ->
     return {
         "consumers": consumers_count,
         "rows": rows_count,
+        "effect_draws": config.effect_draws,
+        "robust_errors": config.robust_errors,
         "method": str(fit.sampler["method"].iloc[0]),
         "seconds": {name: round(value, 1) for name, value in seconds.items()} | {"total": round(total, 1)},
         "peak_memory_gib": round(peak_memory_gib(), 2),

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.simulate.study_worlds import SEED
+
 MONTHS = 24  # of every consumer
 CORES = 2
-SEED = 20261122
 
 
 def bench_world(consumers_count: int, months: int = MONTHS) -> Any:
@@ -22,19 +23,18 @@ def bench_world(consumers_count: int, months: int = MONTHS) -> Any:
     )
 
 
-def bench_config(inference: str) -> Any:
-    """The paper's linear model, as this benchmark fits it."""
+def bench_config(inference: str, *, is_product: bool = False) -> Any:
+    """The paper's linear model, as this benchmark fits it, or with the draws and errors that the product makes."""
     from models.hbmmm.config import HBMMMConfig
 
+    few = {} if is_product else {"effect_draws": 100, "draws": 1000, "robust_errors": False}
     return HBMMMConfig(
         basis="linear",
         include_period_effects="none",
         inference=inference,
-        effect_draws=100,
         worker_processes=CORES,
-        draws=1000,
-        robust_errors=False,
         seed=SEED + 1,  # the world has SEED
+        **few,
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 import time
 from collections import Counter
 from typing import Any
@@ -56,7 +54,7 @@ def judge_worlds(
 
     jobs, files = {}, {}
     for kind, wanted in seeds.items():
-        mark = fingerprint(WORLD_KINDS[kind].config, sorted(methods[kind].items()))
+        mark = fingerprint(judge, WORLD_KINDS[kind].config, sorted(methods[kind].items()))
         files[kind] = FOLDER / f"{name}-{kind}-{mark}.jsonl"
         jobs[kind] = {job_key((kind, seed)): (kind, seed, methods[kind]) for seed in wanted}
     parts: dict[str, list[pd.DataFrame]] = {}
@@ -123,11 +121,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", default="docs/studies", help="folder of the page, from the repository's root"
     )
-
-
-def make_command(target: str) -> str:
-    """What was typed to get here."""
-    return " ".join([f"make {target}", *([f'STUDY="{shlex.join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
 
 
 def hbmmm_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import shlex
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,3 +43,8 @@ def provenance() -> dict[str, Any]:
 def peak_memory_gib() -> float:
     """Largest resident set of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def make_command(target: str) -> str:
+    """What was typed to get here."""
+    return " ".join([f"make {target}", *([f'STUDY="{shlex.join(sys.argv[1:])}"'] if sys.argv[1:] else [])])

@@ -1,7 +1,7 @@
-"""Tables 5 to 8 of Ni et al. 2023 on Complete Journey, from a home where `make run` has been.
+"""Tables 5 to 8, Figures 3, 5 and 6 of Ni et al. 2023 on Complete Journey, from a home where `make run` has been.
 
-Tables 5 and 6 take all households and the home's fit. Tables 7 and 8 take the households of the largest markets, since
-they ask for more fits; the outcome is money, the household-week the row.
+Tables 5 and 6 and the figures take all households and the home's fit. Tables 7 and 8 take the households of the
+largest markets, since they ask for more fits; the outcome is money, the household-week the row.
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.paper_journey_figures import exposure_sds, figure_3, figure_5, known_of
 from benchmarks.paper_people import summary_rows
-from benchmarks.paper_world import diagnostics_of, fit_panel, plain, records, table_8
+from benchmarks.paper_world import (
+    all_criteria,
+    diagnostics_of,
+    fit_panel,
+    plain,
+    records,
+    robustness,
+    table_8,
+)
 
 HELD_OUT_WEEKS = 6
 
@@ -55,9 +64,11 @@ class Home:
 
 
 def run(
-    home: str, households: int, replicates: int, processes: int, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """All tables that the data define."""
+    home: str, households: int, replicates: int, draws: int, processes: int, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """All tables that the data define, and pictures by name."""
+    from assets.robustness_fits import padded_panel
+
     at = Home(home)
     panel, fit = at.panel, at.fit
     values = {f"Weekly purchase amount ({panel.currency_code})": panel.gmv}
@@ -68,6 +79,12 @@ def run(
             values[name] = known[np.isfinite(known)]
     slopes = at.effects.query("estimand == 'slope' and exposure_distribution == 'panel_rows'")
     columns = ["channel_id", "mean", "interval_lower", "interval_upper", "r_hat", "ess", "unit"]
+    tell("Complete Journey: Figures 3 and 5")
+    pictures = {"journey_figure_3": figure_3(fit, panel), "journey_figure_5": figure_5(fit, panel)}
+    unit = f"{panel.currency_code} per sd of exposures"
+    facts, pictures["journey_figure_6"] = robustness(
+        fit, panel, tell, exposure_sds(panel), unit, padded_panel(at.refresh)
+    )
     tell("Complete Journey: fit on the first weeks")
     sample = at.sample(households)
     found = {
@@ -82,11 +99,16 @@ def run(
         "sampler": plain(diagnostics_of(fit)),
         "sample_households": sample.consumers_count,
         "sample_markets": len(sample.market_ids),
-        "table_7": comparison(sample, tell),
+        "households_known": int(known_of(panel).notna().all(axis=1).sum()),
+        "learned_share": dict(
+            zip(fit.design.modelled_channels, plain(list(fit.learned_share[:, 1:].mean(axis=0))), strict=True)
+        ),
+        "figure_6": facts,
+        "table_7": comparison(sample, draws, tell),
         "table_8": table_8(fit, sample, replicates, processes, tell),
         "replicates": replicates,
     }
-    return json.loads(json.dumps(found, allow_nan=False))
+    return json.loads(json.dumps(plain(found), allow_nan=False)), pictures
 
 
 def own_spread(fit: Any) -> list[dict[str, Any]]:
@@ -103,22 +125,27 @@ def own_spread(fit: Any) -> list[dict[str, Any]]:
     return plain(rows)
 
 
-def comparison(panel: Any, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Table 7 on the last weeks of a sample of households, in money."""
+def comparison(panel: Any, draws: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Table 7 on the last weeks of a sample of households, in money; draws: kept a chain of the HBMMM."""
+    from models.baselines.market_bayes import MarketBayes
     from models.evaluation.comparison import compare_predictors, wide_table
     from models.evaluation.hbmmm_predictor import FittedHBMMM
     from models.evaluation.model_comparison import AlreadyFitted, rivals
     from models.evaluation.splits import rolling_origin_splits
 
     split = rolling_origin_splits(panel, horizon=HELD_OUT_WEEKS)[0]
-    options = {"draws": 300, "imputations_count": 2, "effect_draws": 400}
+    options = {"draws": draws, "imputations_count": 2, "effect_draws": 400}
     trained = fit_panel(split.train, options)
     tell("Complete Journey: held-out weeks")
     predictors = {"hbmmm": AlreadyFitted(FittedHBMMM(trained)), **rivals()}
     scores = wide_table(compare_predictors([split], predictors))
+    tell("Complete Journey: information criteria")
+    criteria, missing = all_criteria(trained, MarketBayes().fit(split.train), split.train)
     return {
         "split": split.name,
         "rows": len(split.test),
         "scores": records(scores),
+        "criteria": criteria,
+        "criteria_missing": missing,
         "sampler": plain(diagnostics_of(trained)),
     }

@@ -15,7 +15,6 @@ from models.simulate.consumer_config import HIGH_INCOME, PAPER_CHANNELS, Consume
 
 AGE_EDGES, AGE_NAMES = (18, 25, 35, 45, 55, 65, 200), ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 SDS = {c.name: c.exposures_sd for c in PAPER_CHANNELS}
-PRINTED_NAMES = {"tv": "TV Ad Exposures", "digital": "Digital Ad Impressions"}
 
 
 def people(consumers: int, seed: int) -> tuple[Any, Any]:

@@ -136,12 +136,9 @@ def table_7(
     split: Any, trained: Any, config: cm.ConsumerMonthsConfig, months: cm.ConsumerMonths, tell: Tell
 ) -> dict[str, Any]:
     """Scores on held-out months of all predictors, and information criteria on the training months of two."""
-    from models.baselines.base import Rows
     from models.baselines.market_bayes import MarketBayes
     from models.evaluation.comparison import compare_predictors, wide_table
-    from models.evaluation.hbmmm_information import hbmmm_information
     from models.evaluation.hbmmm_predictor import FittedHBMMM
-    from models.evaluation.market_bayes_information import market_bayes_information
     from models.evaluation.model_comparison import AlreadyFitted, rivals
     from models.evaluation.paper_panel import paper_oracle, paper_population
 
@@ -156,10 +153,7 @@ def table_7(
     tell("Table 7: predictions of held-out months")
     scores = wide_table(compare_predictors([split], predictors, oracle="oracle"))
     tell("Table 7: information criteria")
-    criteria = {
-        "hbmmm": criteria_of(hbmmm_information(trained, split.train)),
-        "market_bayes": criteria_of(market_bayes_information(bayes, Rows.of_panel(split.train))),
-    }
+    criteria, missing = all_criteria(trained, bayes, split.train)
     over = float(scores.loc["hbmmm", "rmse"] / scores.loc["known_population", "rmse"] - 1)
     return {
         "split": split.name,
@@ -167,10 +161,32 @@ def table_7(
         "noise_sd": cm.NOISE_SD,
         "scores": records(scores),
         "criteria": criteria,
+        "criteria_missing": missing,
         "hbmmm_over_known_population": over,
         "passes": over <= OVER_KNOWN_MOST,
         "sampler": diagnostics_of(trained),
     }
+
+
+def all_criteria(
+    trained: Any, bayes: Any, train: Any
+) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, str]]:
+    """Criteria of the two Bayesian models on their training panel by model, and why a model has none."""
+    from models.baselines.base import Rows
+    from models.errors import PanelError
+    from models.evaluation.hbmmm_information import hbmmm_information
+    from models.evaluation.market_bayes_information import market_bayes_information
+
+    found, missing = {}, {}
+    for name, criteria in (
+        ("hbmmm", lambda: hbmmm_information(trained, train)),
+        ("market_bayes", lambda: market_bayes_information(bayes, Rows.of_panel(train))),
+    ):
+        try:
+            found[name] = criteria_of(criteria())
+        except PanelError as error:
+            missing[name] = str(error)
+    return found, missing
 
 
 def criteria_of(found: Any) -> dict[str, dict[str, float]]:
@@ -225,25 +241,32 @@ def table_8(
     return records(table.set_index("channel_id"))
 
 
-def robustness(fit: Any, panel: Any, tell: Tell) -> tuple[dict[str, Any], bytes]:
-    """Figure 6 and what it says in numbers; slopes per standard deviation of Table 5."""
+def robustness(
+    fit: Any, panel: Any, tell: Tell, scales: Mapping[str, float], unit: str, padded_panel: Any = None
+) -> tuple[dict[str, Any], bytes]:
+    """Figure 6 and what it says in numbers; slopes times `scales` by channel, in `unit`."""
     from models.checks.robustness import robustness_checks
     from models.figures.robustness import NOT_REFITS, robustness_heatmap
 
-    table = robustness_checks(fit, panel, progress=lambda text, share: tell(f"Figure 6: {text}"))
+    table = robustness_checks(
+        fit, panel, padded_panel=padded_panel, progress=lambda text, share: tell(f"Figure 6: {text}")
+    )
     slopes = table[table["estimand"] == "slope"].copy()
     for name in ("mean", "standard_deviation", "interval_lower", "interval_upper", "difference"):
-        slopes[name] = slopes[name] * slopes["channel_id"].map(SDS)
-    slopes["unit"] = "log points per sd of exposures"
+        slopes[name] = slopes[name] * slopes["channel_id"].map(scales)
+    slopes["unit"] = unit
     refits = slopes[~slopes["specification_kind"].isin(NOT_REFITS)]
     wide = refits.pivot_table(index="specification", columns="channel_id", values="mean", sort=False)
     base = refits[refits["specification_kind"] == "baseline"].set_index("channel_id")
     others = wide.drop(index="baseline")
+    largest = wide.loc["baseline"].idxmax()
     shift = ((others - base["mean"]).abs() / base["standard_deviation"]).max()
     facts = {
         "specifications": len(others),
         "not_run": int(refits.groupby("specification")["mean"].apply(lambda v: v.isna().all()).sum()),
-        "email_largest_in": int((others.idxmax(axis=1) == "email").sum()),
+        "unit": unit,
+        "largest_channel": str(largest),
+        "largest_channel_in": int((others.dropna(how="all").idxmax(axis=1) == largest).sum()),
         "same_order_in": int((others.rank(axis=1) == wide.loc["baseline"].rank()).all(axis=1).sum()),
         "all_positive_in": int((others > 0).all(axis=1).sum()),
         "largest_shift_in_baseline_sds": {c: float(shift[c]) for c in shift.index},

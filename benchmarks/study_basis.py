@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import ROOT, provenance
+from models.simulate.study_worlds import SEED
 
-SEED = 20261122
 BENDS = (None, 3.0, 1.0, 0.5)  # of the world's curves, in mean exposures of a channel; None: linear
 BASES = {"x": (0,), "log1p(x / bend)": (2,), "x, log1p(x)": (0, 1), "x, log1p(x / bend)": (0, 2)}
 OWN = ("none", "x", "all")

@@ -11,7 +11,6 @@ import argparse
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,7 +140,7 @@ def main() -> None:
     parser.add_argument("--output", default="docs/studies", help="folder, from the root of the checkout")
     arguments = parser.parse_args()
     settings = (SEED, CONSUMERS, MARKETS, PERIODS, STRENGTH, DECAYS)
-    path = FOLDER / f"carryover-{fingerprint(settings, Path(__file__).read_text(encoding='utf-8'))}.jsonl"
+    path = FOLDER / f"carryover-{fingerprint(one_world, settings)}.jsonl"
     jobs = {f"world {number}": (number,) for number in range(arguments.worlds)}
     found = list(run_jobs(path, jobs, one_world, arguments.processes).values())
     content = {

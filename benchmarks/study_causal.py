@@ -12,16 +12,15 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
+from models.simulate.study_worlds import SEED
 
 STUDY = ROOT / "docs" / "studies"
-SEED = 20261122
 WORLDS = 40
 DRAWS = 300
 PROCESSES = 2
@@ -111,7 +110,7 @@ def main() -> None:
     begun = time.perf_counter()
     STUDY.mkdir(parents=True, exist_ok=True)
     tasks = [(kind, n) for kind in KINDS for n in range(count)]
-    path = FOLDER / f"causal-{fingerprint(Path(__file__).read_text(encoding='utf-8'))}.jsonl"
+    path = FOLDER / f"causal-{fingerprint(world)}.jsonl"
     done = run_jobs(path, {job_key(task): (task,) for task in tasks}, world, PROCESSES)
     found = {task: done[job_key(task)] for task in tasks}
     content = {

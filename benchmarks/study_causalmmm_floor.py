@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
-from benchmarks.judged import make_command
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
 
 DRAWS = 400
 METHODS = ("oracle", "mean of the last week", "same weekday of the last week")
@@ -66,7 +64,7 @@ def main() -> None:
     begun = time.perf_counter()
     seeds = kind.seeds(arguments.worlds)
     jobs = {job_key(("funnel", seed)): (seed,) for seed in seeds}
-    path = FOLDER / f"causalmmm_floor-{fingerprint(Path(__file__).read_text(encoding='utf-8'))}.jsonl"
+    path = FOLDER / f"causalmmm_floor-{fingerprint(measure)}.jsonl"
     found = run_jobs(path, jobs, measure, arguments.processes)
     rows = []
     for method in METHODS:

@@ -10,15 +10,13 @@ import argparse
 import json
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.causalmmm_forecast_page import draw_scaling, page
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
-from benchmarks.judged import make_command
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
 
 BUDGET = 6
 ABLATIONS = {"CM-full": "full", "CM-markov": "markov", "CM-rw": "rw"}
@@ -192,7 +190,7 @@ def main() -> None:
     begun = time.perf_counter()
     seeds = kind.seeds(arguments.worlds)
     methods = ("oracle", *spaces())
-    mark = fingerprint(Path(__file__).read_text(encoding="utf-8"))
+    mark = fingerprint(forecast_job)
     jobs = {
         job_key((method, seed, arguments.budget, arguments.origins_step)): (
             seed, method, arguments.budget, arguments.origins_step,

@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import causalmmm_graph_methods
 from benchmarks.causalmmm_graph_methods import METHODS, PAPER, measure
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
-from benchmarks.judged import make_command
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
 
 #: Title -> kinds of models.simulate.shop_studies.SHOPS_KINDS.
 TABLES = {
@@ -49,9 +46,8 @@ def main() -> None:
         for method in arguments.methods
         for seed in SHOPS_KINDS[kind].seeds(arguments.worlds)
     }
-    source = Path(causalmmm_graph_methods.__file__).read_text(encoding="utf-8")
     found = run_jobs(
-        FOLDER / f"causalmmm_graphs-{fingerprint(source)}.jsonl", jobs, measure, arguments.processes
+        FOLDER / f"causalmmm_graphs-{fingerprint(measure)}.jsonl", jobs, measure, arguments.processes
     )
     rows = summary(jobs, found)
     content = {

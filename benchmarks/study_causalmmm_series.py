@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
-from benchmarks.judged import make_command
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
 
 #: Set -> lag order told to every method, AUROC of a lag-1 ridge on it (measured elsewhere, given with the files).
 SETS = {
@@ -93,9 +92,8 @@ def main() -> None:
     arguments, _ = parser.parse_known_args()  # other parts of study-causalmmm take more
     begun = time.perf_counter()
     jobs = {job_key((s, m)): (arguments.graphs, s, m) for s in arguments.sets for m in METHODS}
-    source = Path(__file__).read_text(encoding="utf-8")
     found = run_jobs(
-        FOLDER / f"causalmmm_series-{fingerprint(source)}.jsonl", jobs, measure, arguments.processes
+        FOLDER / f"causalmmm_series-{fingerprint(measure)}.jsonl", jobs, measure, arguments.processes
     )
     command = make_command("study-causalmmm PARTS=series").replace(arguments.graphs, "FOLDER")
     content = {

@@ -19,8 +19,8 @@ import pandas as pd
 from benchmarks.hbmmm_page import number
 from benchmarks.machine import ROOT, provenance
 from models.panel import ConsumerPanel
+from models.simulate.study_worlds import SEED
 
-SEED = 20261122
 FIRST_MONTH = "2000-01-01"  # the months are numbered, not dated; any start gives the same figures
 PRE_MONTHS = 3
 NO_CURRENCY = "XXX"  # the code of ISO 4217: outcomes are prescriptions

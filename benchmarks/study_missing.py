@@ -9,17 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
-from benchmarks.judged import make_command
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
+from models.simulate.study_worlds import SEED
 
-SEED, CONSUMERS, PERIODS, MARKETS = 20261122, 1_500, 12, 5
+CONSUMERS, PERIODS, MARKETS = 1_500, 12, 5
 MISSING_SHARE, MEAN_SLOPE, NOISE_SD = 0.4, 3.0, 10.0
 #: How a slope depends on the age, and how consumers of unknown age respond.
 WORLDS = {
@@ -149,7 +148,7 @@ def main() -> None:
     arguments = parser.parse_args()
     begun = time.perf_counter()
     jobs = {job_key((kind, s)): (kind, s) for kind in WORLDS for s in range(arguments.worlds)}
-    path = FOLDER / f"missing-{fingerprint(Path(__file__).read_text(encoding='utf-8'))}.jsonl"
+    path = FOLDER / f"missing-{fingerprint(measure)}.jsonl"
     found = run_jobs(path, jobs, measure, arguments.processes)
     table = summary(found)
     content = {

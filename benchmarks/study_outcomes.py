@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.checkpoint import FOLDER, fingerprint, finished_jobs, job_key, run_jobs
-from benchmarks.judged import add_arguments, hbmmm_options, make_command
-from benchmarks.machine import ROOT, provenance
+from benchmarks.judged import add_arguments, hbmmm_options
+from benchmarks.machine import ROOT, make_command, provenance
 
 WORLDS = 20
 KINDS = {
@@ -58,7 +58,7 @@ def main() -> None:
         count = arguments.worlds
         seeds = hurdle_seeds(count) if kind == "hurdle" else WORLD_KINDS[kind].seeds(count)
         jobs |= {job_key((kind, seed)): (kind, seed, options) for seed in seeds}
-    path = FOLDER / f"outcomes-{fingerprint(sorted(options.items()))}.jsonl"
+    path = FOLDER / f"outcomes-{fingerprint(judge, sorted(options.items()))}.jsonl"
     planned = {kind: sum(j[0] == kind for j in jobs.values()) for kind in arguments.kinds}
     if arguments.finished:
         known = finished_jobs(path)

@@ -19,10 +19,10 @@ import pandas as pd
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
-from benchmarks.plasmode_report import page, picture, placebo, recovery, without_noise
+from benchmarks.plasmode_page import page, picture, placebo, recovery, without_noise
+from models.simulate.study_worlds import SEED
 
 STUDY = ROOT / "docs" / "studies"
-SEED = 20261122
 CHARACTERISTIC = "age_years"
 # channel: dollars of the first exposure, bend, decay where effects carry over. store_mailer: none, a true zero.
 EFFECTS = {
@@ -242,7 +242,7 @@ def main() -> None:
     options = parser.parse_args()
     begun = time.perf_counter()
     panel, refresh = real_panel(), load_refresh()
-    mark = fingerprint(refresh.content_hash(), Path(__file__).read_text(encoding="utf-8"))
+    mark = fingerprint(measure_injection, refresh.content_hash())
     folder = FOLDER / f"plasmode-{mark}"
     path = folder.with_suffix(".jsonl")
     fits = {job_key(("fit", s)): (s, str(folder)) for s in SETTINGS}

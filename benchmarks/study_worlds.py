@@ -15,11 +15,10 @@ from benchmarks.judged import (
     hbmmm_options,
     judge_worlds,
     lost_text,
-    make_command,
     sampler_summary,
     sampler_text,
 )
-from benchmarks.machine import ROOT, provenance
+from benchmarks.machine import ROOT, make_command, provenance
 from benchmarks.world_placebos import identification_lines, identification_table, placebos_of_worlds
 
 PRIMARY = "hbmmm"

@@ -39,7 +39,7 @@ def placebos_of_worlds(seeds: dict[str, tuple[int, ...]], processes: int) -> pd.
 
     rows = []
     for kind, wanted in seeds.items():
-        path = FOLDER / f"placebos-{kind}-{fingerprint(WORLD_KINDS[kind].config, LEAD_PERIODS)}.jsonl"
+        path = FOLDER / f"placebos-{kind}-{fingerprint(placebo_of_world, WORLD_KINDS[kind].config)}.jsonl"
         jobs = {job_key((kind, seed)): (kind, seed) for seed in wanted}
         for found in run_jobs(path, jobs, placebo_of_world, processes).values():
             rows += found

@@ -1,5 +1,6 @@
 """The parts of the scale study: what it reads, what it writes, how it weighs memory."""
 
+import json
 import subprocess
 import sys
 
@@ -8,10 +9,12 @@ import pandas as pd
 import pytest
 
 from benchmarks import hbmmm_page
+from benchmarks.cold_home import decision_of, last_run, outcome_text
 from benchmarks.hbmmm_beyond import statistics_by_part
 from benchmarks.hbmmm_cold import write_tables
-from benchmarks.hbmmm_world import bench_world, read_statistics, write_world
+from benchmarks.hbmmm_world import bench_config, bench_world, read_statistics, write_world
 from benchmarks.tree_memory import TreeMemory
+from models.hbmmm.config import HBMMMConfig
 from models.simulate.consumer_months import consumer_months
 
 
@@ -71,13 +74,87 @@ def test_a_section_replaces_its_namesake_and_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(hbmmm_page, "STUDY", tmp_path / "scale.json")
     monkeypatch.setattr(sys, "argv", ["bench", "--sizes", "10"])
     row = {
-        "consumers": 10, "consumer_months": 240, "raw_rows": 900, "outcome": "done", "seconds_total": 5.0,
-        "peak_memory_gib": 1.0, "home_gib": 0.1, "steps": {"landed_files": 2.0},
+        "consumers": 10, "consumer_months": 240, "raw_rows": 900, "outcome": "published", "seconds_total": 5.0,
+        "peak_memory_gib": None, "home_gib": 0.1, "steps": {"landed_files": 2.0}, "clock": "all of it",
+        "gate_decision": "promoted", "gate_reason": "every model-level check passed", "sampler": "NUTS",
+        "k_hat": None, "r_hat_max": 1.004, "ess_least": 812.0, "published_rows": 90, "published_rows_hbmmm": 12,
     }  # fmt: skip
     hbmmm_page.write_section("cold_10", row, "cold")
     hbmmm_page.write_section("cold_20", row | {"consumers": 20, "steps": {"dbt": 1.0}}, "cold")
     hbmmm_page.write_section("cold_10", row | {"seconds_total": 7.0}, "cold")
     text = (tmp_path / "scale.md").read_text()
     assert "**7**" in text or "**7.0**" in text
-    assert text.count("| done |") == 2 and text.index("| 10 |") < text.index("| 20 |")
+    assert text.count("| published | promoted | NUTS |") == 2 and text.index("| 10 |") < text.index("| 20 |")
     assert "make bench-hbmmm PART=cold" in text and "landed_files s" in text and "dbt s" in text
+
+
+def a_home(folder, decision, reason, facts, rows):
+    """What a run leaves of its gate, its fit and its published table (method, one a row)."""
+    import duckdb
+
+    place = folder / "artefacts/champions/family=hbmmm/as_of_date=2022-12-31"
+    place.mkdir(parents=True)
+    pd.DataFrame([{"decision": decision, "decided_reason": reason}]).to_parquet(place / "part.parquet")
+    place = folder / "artefacts/estimates/as_of_date=2022-12-31/hbmmm"
+    place.mkdir(parents=True)
+    (place / "status.json").write_text(json.dumps({"facts": facts}), encoding="utf-8")
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
+        connection.execute("create schema reporting")
+        connection.execute("create table reporting.channel_effects as select unnest(?) as method", [rows])
+    return folder
+
+
+def test_a_run_whose_gate_promoted_nothing_is_not_called_published(tmp_path):
+    refused = "converged failed: k-hat 0.81, at most 0.7"
+    facts = {"k_hat_max": 0.81, "ess_min": 120.0}
+    found = decision_of(a_home(tmp_path, "no_champion", refused, facts, ["within_consumer"]))
+    assert found == {
+        "gate_decision": "no_champion", "gate_reason": refused, "sampler": "importance sampling", "k_hat": 0.81,
+        "r_hat_max": None, "ess_least": 120.0, "published_rows": 1, "published_rows_hbmmm": 0,
+    }  # fmt: skip
+    assert outcome_text(True, found) == "nothing published"
+    assert outcome_text(False, found) == "run failed"
+
+
+def test_a_promoted_fit_with_rows_is_published(tmp_path):
+    facts = {"r_hat_max": 1.003, "ess_min": 700.0}
+    found = decision_of(a_home(tmp_path, "promoted", "all passed", facts, ["hbmmm", "hbmmm", "pooled_ols"]))
+    assert (found["sampler"], found["published_rows"], found["published_rows_hbmmm"]) == ("NUTS", 3, 2)
+    assert outcome_text(True, found) == "published"
+    assert outcome_text(True, found | {"published_rows_hbmmm": 0}) == "nothing published"
+
+
+def test_a_home_that_stopped_before_the_gate_says_so(tmp_path):
+    found = decision_of(tmp_path)
+    assert found["gate_decision"] is None and found["published_rows"] is None and found["sampler"] is None
+    assert outcome_text(True, found) == "no decision of the gate"
+
+
+def test_a_home_without_a_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run to read"):
+        last_run(tmp_path)
+
+
+def test_naive_rows_are_shown_by_size_with_the_ratio(tmp_path, monkeypatch):
+    monkeypatch.setattr(hbmmm_page, "STUDY", tmp_path / "scale.json")
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    row = {
+        "method": "naive PyMC", "consumers": 500, "slopes": "independent", "seconds": 900.0, "draws": 600,
+        "ess_bulk_min": 9.0, "ess_per_second": 0.01, "times_naive": 1.0, "distance": None, "r_hat_max": 1.4,
+        "is_converged": False, "divergences": 0,
+    }  # fmt: skip
+    for size in (2000, 500):
+        ours = row | {"method": "marginal NUTS", "times_naive": 432.0, "distance": 0.2, "is_converged": True}
+        methods = [one | {"consumers": size} for one in (row, ours)]
+        hbmmm_page.write_section(f"naive_{size}", {"consumers": size, "methods": methods}, "warm")
+    text = (tmp_path / "scale.md").read_text()
+    assert text.count("| 432 |") == 2 and text.index("| 500 |") < text.index("| 2,000 |")
+    assert text.count("## Naive PyMC") == 1
+
+
+def test_product_settings_are_the_models_own(tmp_path):
+    default, product, bench = HBMMMConfig(), bench_config("auto", is_product=True), bench_config("auto")
+    assert (product.effect_draws, product.robust_errors) == (default.effect_draws, default.robust_errors)
+    assert (product.draws, bench.effect_draws, bench.robust_errors) == (default.draws, 100, False)
+    words = hbmmm_page._settings({"effect_draws": product.effect_draws, "robust_errors": True})
+    assert words == "1,000 effect draws, with clustered errors"

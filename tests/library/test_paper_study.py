@@ -4,11 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.paper_page import shown, table
+from benchmarks.paper_journey_figures import exposure_sds, figure_3, figure_5, known_of
+from benchmarks.paper_parts_page import criteria_lines, placebo_section, robustness_section, shown, table
 from benchmarks.paper_published import TABLE_8, contradictions
+from benchmarks.paper_world import CRITERIA, all_criteria, fit_panel
+from models.baselines.market_bayes import MarketBayes
 from models.figures.amounts_by_group import amounts_by_group
 from models.figures.individual_effects import individual_effects
 from models.figures.posterior_grid import posterior_grid
+from models.simulate.consumer_config import PAPER_CHANNELS, ConsumerWorldConfig
+from models.simulate.consumers import simulate_consumers
 
 PNG = b"\x89PNG"
 
@@ -70,3 +75,54 @@ def test_figures_are_drawn_from_tables_alone():
     for png in (grid, own, by_group):
         assert png.startswith(PNG) and 5_000 < len(png) < 300_000
     assert own == individual_effects(effects, known, "USD per exposure")
+
+
+@pytest.fixture(scope="module")
+def of_money():
+    """A small panel in dollars and its fit, as a home has one: concave columns, strata of spend, gaps imputed."""
+    config = ConsumerWorldConfig(
+        consumers_count=150, markets_count=4, periods_count=10, pre_periods_count=2,
+        channels=tuple(c for c in PAPER_CHANNELS if c.name in ("tv", "email")),
+    )  # fmt: skip
+    panel = simulate_consumers(config, np.random.default_rng(5)).to_panel()
+    options = {"inference": "laplace", "chains": 2, "draws": 60, "effect_draws": 60, "imputations_count": 2}
+    return panel, fit_panel(panel, options)
+
+
+def test_figures_3_and_5_of_a_fit_in_money(of_money):
+    panel, fit = of_money
+    for png in (figure_3(fit, panel), figure_5(fit, panel)):
+        assert png.startswith(PNG) and 5_000 < len(png) < 300_000
+    tv = list(panel.channel_ids).index("tv")
+    assert exposure_sds(panel)["tv"] == pytest.approx(panel.exposures[:, tv].std())
+    assert len(known_of(panel)) == panel.consumers_count
+
+
+def test_both_bayesian_models_have_criteria_or_a_reason(of_money):
+    panel, fit = of_money
+    found, missing = all_criteria(fit, MarketBayes().fit(panel), panel)
+    assert set(found) | set(missing) == {"hbmmm", "market_bayes"} and not set(found) & set(missing)
+    assert set(found["hbmmm"]) == set(CRITERIA)
+    lines = criteria_lines({"criteria": {}, "criteria_missing": {"hbmmm": "other rows"}}, "rows")
+    assert any("has none here: other rows" in line for line in lines)
+
+
+def test_a_placebo_of_the_wrong_size_says_what_that_means():
+    row = {
+        "channel_id": "social", "actual_estimate": 0.02, "estimate": 0.003, "p_value": 0.005,
+        "false_positive_rate": 0.1, "false_positive_rate_lower": 0.062, "false_positive_rate_upper": 0.15,
+        "smallest_detectable_effect": 0.015, "passed": False, "replicates_count": 200,
+    }  # fmt: skip
+    text = "\n".join(placebo_section([row, row | {"channel_id": "tv", "passed": True}], "USD"))
+    (social,) = [line for line in text.splitlines() if line.startswith("| social")]
+    (tv,) = [line for line in text.splitlines() if line.startswith("| tv")]
+    assert "in 10.0% of the refits instead of 5 %" in social and tv.endswith("| yes |")
+
+
+def test_figure_6_names_the_channel_it_counts():
+    facts = {
+        "specifications": 9, "not_run": 1, "unit": "USD", "largest_channel": "tv", "largest_channel_in": 7,
+        "same_order_in": 5, "all_positive_in": 9, "largest_shift_in_baseline_sds": {"tv": 1.0, "email": 0.5},
+    }  # fmt: skip
+    text = "\n".join(robustness_section(facts, "figure_6", ", here"))
+    assert "tv, largest in the baseline, is largest in 7" in text and "order of all 2 channels" in text
