@@ -90,8 +90,16 @@ def exposure_overlap(context: dg.AssetExecutionContext) -> Iterator[Any]:
     table = pd.concat([result.table for result in results], ignore_index=True)
     table["outcome"] = [result.outcome for result in results]
     table["text"] = [result.text for result in results]
-    write_family(refresh, keys.FAMILY_OVERLAP, EVALUATED, None, {"overlap": table})
-    yield dg.MaterializeResult(metadata={"overlap": markdown(table), **sizes})
+    coefficients = pd.concat([result.coefficients for result in results], ignore_index=True)
+    tables = {"overlap": table} | ({} if coefficients.empty else {"propensity_coefficients": coefficients})
+    write_family(refresh, keys.FAMILY_OVERLAP, EVALUATED, None, tables)
+    yield dg.MaterializeResult(
+        metadata={
+            "overlap": markdown(table),
+            "propensity_coefficients": markdown(coefficients, most_rows=100),
+            **sizes,
+        }
+    )
     yield check_result(
         OVERLAP_IS_SUFFICIENT,
         outcome_of(combined([result.passed for result in results])),

@@ -25,18 +25,26 @@ from assets.status import (
     Refresh,
     load_refresh,
     read_panel_status,
+    read_parquet,
     write_family,
 )
 from models.outcomes import NOT_EVALUATED
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from models.checks.base import CheckResult
     from models.hbmmm.config import HBMMMConfig
     from models.hbmmm.fit import HBMMMFit
     from models.hbmmm.two_part import TwoPartFit
+    from models.panel import ConsumerPanel
     from orchestration.resources.settings import Settings
 
 _COMPLETE = "complete.json"
+PRIOR_PREDICTIVE = "prior_predictive.parquet"
+_PRIOR_SEED_STREAM = (
+    6  # apart from the streams of fits, placebos and samples, which share the seed of the settings
+)
 
 
 class HBMMMRunConfig(dg.Config):
@@ -88,7 +96,13 @@ def hbmmm_posterior(context: dg.AssetExecutionContext, config: HBMMMRunConfig) -
     facts = complete["facts"]
     verdict = convergence_check(folder, settings)
     yield dg.MaterializeResult(
-        metadata={**facts, **registered, "fingerprint": fingerprint, "is_reused": is_reused},
+        metadata={
+            **facts,
+            **registered,
+            "fingerprint": fingerprint,
+            "is_reused": is_reused,
+            **_prior(folder),
+        },
         data_version=dg.DataVersion(fingerprint),
     )
     yield check_result(
@@ -256,12 +270,13 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
     from models.hbmmm.statistics import SufficientStatistics
     from models.hbmmm.two_part import fit_two_part
     from models.hbmmm.two_part_effects import expected_over_panel
-    from orchestration.resources.artefacts import write_json
+    from orchestration.resources.artefacts import write_frame, write_json
     from orchestration.resources.progress import progress_writer
 
     begun = time.monotonic()
     panel = refresh.read_panel()
     progress = progress_writer(refresh.settings.home, "hbmmm__hbmmm_posterior")
+    prior = None
     if refresh.settings.outcome == "two_part":
         fit = fit_two_part(panel, config, progress=progress)
         expected, observed = expected_over_panel(fit, panel)
@@ -271,10 +286,14 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
         )
         fit = fit_hbmmm(statistics, panel.characteristics, config, progress=progress)
         expected, observed = gmv_over_panel(fit, panel)
+        if config.outcome == "money":
+            prior = _prior_table(fit, panel, config)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     fit.save(temporary / "fit")
+    if prior is not None:
+        write_frame(temporary / PRIOR_PREDICTIVE, prior)
     facts = fit_facts(fit) | {
         "expected_gmv": expected,
         "observed_gmv": observed,
@@ -286,6 +305,22 @@ def _fit_into(folder: Path, refresh: Refresh, config: "HBMMMConfig", fingerprint
     )
     shutil.rmtree(folder, ignore_errors=True)
     temporary.replace(folder)
+
+
+def _prior(folder: Path) -> dict[str, Any]:
+    """Metadata of the prior predictive table; a fit that has none (of another outcome) has no such entry."""
+    path = folder / PRIOR_PREDICTIVE
+    return {"prior_predictive": markdown(read_parquet(path, "fit again"))} if path.exists() else {}
+
+
+def _prior_table(fit: "HBMMMFit", panel: "ConsumerPanel", config: "HBMMMConfig") -> "pd.DataFrame":
+    """What the priors expect of the outcome beside what it is, by the first completed data set."""
+    import numpy as np
+
+    from models.evaluation.prior_predictive import prior_predictive
+
+    rng = np.random.default_rng([config.seed, _PRIOR_SEED_STREAM])
+    return prior_predictive(panel, fit.design, fit.completed[0].set_axis(fit.consumer_ids), config, rng)
 
 
 def _load_fit(folder: Path) -> "HBMMMFit | TwoPartFit":

@@ -75,11 +75,6 @@ class FittedConsumerOLS:
     is_fitted: np.ndarray
     means: GroupMeans
 
-    @property
-    def fallback_consumers_count(self) -> int:
-        """Training consumers with too few rows for a regression of their own."""
-        return int((~self.is_fitted).sum())
-
     def predict(self, rows: Rows) -> Prediction:
         """Student t of the consumer's own regression; the market mean for consumers unfitted or unknown."""
         position = self.consumers.get_indexer(pd.Index(rows.consumer_ids))

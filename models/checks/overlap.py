@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,17 @@ class OverlapThresholds:
     clipping_threshold: float = 0.01
 
 
+@dataclass(frozen=True, eq=False)
+class OverlapResult(CheckResult):
+    """coefficients : lambda of the fitted propensity, with intervals (`LogisticPosterior.coefficient_table`) and the
+    channel in `channel_id`; without rows where none was fitted."""
+
+    coefficients: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
 def check_overlap(
     panel: ConsumerPanel, channel_id: str, thresholds: OverlapThresholds | None = None
-) -> CheckResult:
+) -> OverlapResult:
     """Check `overlap_sufficient` of exposed (any exposure in the period) against unexposed rows of one channel.
 
     Failed where every row is exposed: no support for the unexposed state. Not evaluated where fewer than
@@ -38,15 +46,17 @@ def check_overlap(
     counts = {"exposed": int(exposed.sum()), "unexposed": int((~exposed).sum())}
     if counts["unexposed"] == 0 and counts["exposed"] >= limits.rows_count:
         text = f"{channel_id}: all {counts['exposed']} consumer-periods are exposed, nobody shows the other state."
-        return CheckResult(name, False, text, 0.0, limits.ess_share, _empty_table(channel_id, exposed))
+        return OverlapResult(name, False, text, 0.0, limits.ess_share, _empty_table(channel_id, exposed))
     few = [f"{count} {arm}" for arm, count in counts.items() if count < limits.rows_count]
     if few:
         text = f"{channel_id}: not evaluated, {' and '.join(few)} consumer-periods (at least {limits.rows_count})."
-        return CheckResult(name, None, text, None, limits.ess_share, _empty_table(channel_id, exposed))
+        return OverlapResult(name, None, text, None, limits.ess_share, _empty_table(channel_id, exposed))
     try:
         fit = fit_propensity(panel, channel_id, clipping_threshold=limits.clipping_threshold)
     except OverlapError as error:
-        return CheckResult(name, None, str(error), None, limits.ess_share, _empty_table(channel_id, exposed))
+        return OverlapResult(
+            name, None, str(error), None, limits.ess_share, _empty_table(channel_id, exposed)
+        )
     found = overlap_statistics(fit)
     passed = found["clipped_share"] <= limits.clipped_share and found["ess_share"] >= limits.ess_share
     text = (
@@ -54,7 +64,12 @@ def check_overlap(
         f"share of the thinner arm {found['ess_share']:.1%} (limit {limits.ess_share:.0%}), scores from "
         f"{found['propensity_min']:.3f} to {found['propensity_max']:.3f}."
     )
-    return CheckResult(name, bool(passed), text, found["ess_share"], limits.ess_share, pd.DataFrame([found]))
+    coefficients = fit.posterior.coefficient_table()
+    coefficients.insert(0, "channel_id", channel_id)
+    table = pd.DataFrame([found])
+    return OverlapResult(
+        name, bool(passed), text, found["ess_share"], limits.ess_share, table, coefficients=coefficients
+    )
 
 
 def _empty_table(channel_id: str, exposed: np.ndarray) -> pd.DataFrame:

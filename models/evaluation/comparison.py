@@ -66,25 +66,6 @@ def compare_predictors(
     return pd.concat(parts, ignore_index=True)
 
 
-def compare_panels(
-    panels: Mapping[str, ConsumerPanel],
-    split: Splitter,
-    predictors: Predictors | Callable[[str], Predictors],
-    **options,
-) -> pd.DataFrame:
-    """compare_predictors for several panels, with the panel's name in a first column `panel`.
-
-    predictors: the same for all panels, or a function of the panel's name (an oracle belongs to one world).
-    """
-    parts = []
-    for name, panel in panels.items():
-        chosen = predictors(name) if callable(predictors) else predictors
-        table = compare_predictors(split(panel), chosen, **options)
-        table.insert(0, "panel", name)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
-
-
 def score_prediction(
     outcome: np.ndarray, prediction: Prediction, interval_level: float = 0.95
 ) -> dict[str, float]:

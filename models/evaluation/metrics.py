@@ -63,24 +63,6 @@ def crps_student_t(
     return out
 
 
-def crps_sample(outcome: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """CRPS from draws (S, R) of the predictive distribution, (R,): E|X - y| - E|X - X'| / 2, pairs of different draws.
-
-    Unbiased for the distribution the draws come from (Zamo and Naveau 2018, the fair version); needs S >= 2.
-    """
-    draws = np.asarray(draws, dtype=float)
-    outcome = np.asarray(outcome, dtype=float)
-    if draws.ndim != 2 or draws.shape[1:] != outcome.shape or len(draws) < 2:
-        raise ValueError(f"draws have shape {draws.shape}; (2 or more, {len(outcome)}) is needed.")
-    count = len(draws)
-    ranked = np.sort(draws, axis=0)
-    weights = (
-        2.0 * np.arange(1, count + 1) - count - 1.0
-    )  # sum over pairs |x_i - x_j| = sum_k weights_k x_(k)
-    pairs = 2.0 * np.einsum("s,sr->r", weights, ranked) / (count * (count - 1))
-    return np.abs(draws - outcome).mean(axis=0) - 0.5 * pairs
-
-
 def interval(
     mean: np.ndarray, sd: np.ndarray, level: float, degrees_of_freedom: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -38,13 +38,23 @@ class PriorWorld:
 
 
 class PriorWorlds:
-    """Draws outcomes on the rows of one panel. `completed`: characteristics without gaps, in the statistics' order."""
+    """Draws outcomes on the rows of one panel. `completed`: characteristics without gaps, in the statistics' order.
 
-    def __init__(self, panel: Any, design: Design, completed: pd.DataFrame, config: HBMMMConfig) -> None:
+    bends (C,): of the concave columns; None takes the panel's own.
+    """
+
+    def __init__(
+        self,
+        panel: Any,
+        design: Design,
+        completed: pd.DataFrame,
+        config: HBMMMConfig,
+        bends: np.ndarray | None = None,
+    ) -> None:
         self.config, self.design = config, design
-        self.statistics = SufficientStatistics.from_panel(panel)
+        self.statistics = SufficientStatistics.from_panel(panel, bends)
         self.problem: Problem = build_problem(self.statistics, design, completed)
-        columns, rows = row_design(panel)
+        columns, rows = row_design(panel, bends)
         order = np.lexsort((np.asarray(panel.period_index), np.asarray(panel.consumer_index)))
         self.rows = rows[order]
         present, self.consumer = np.unique(np.asarray(panel.consumer_index)[order], return_inverse=True)
@@ -59,7 +69,20 @@ class PriorWorlds:
         self.market = self.problem.by_consumer(self.problem.market)
 
     def draw(self, rng: np.random.Generator, misspecification: str | None = None) -> PriorWorld:
-        """Parameters from the prior, effects from the parameters, an outcome from the effects.
+        """The statistics of one `outcome`, for a fit. Raises ValueError as that does."""
+        parameters, outcome, coefficients = self.outcome(rng, misspecification)
+        rows = self.rows.copy()
+        rows[:, -1] = outcome * self.design.outcome_scale
+        upper = np.triu_indices(rows.shape[1])
+        packed = np.add.reduceat(rows[:, upper[0]] * rows[:, upper[1]], self.starts, axis=0)
+        return PriorWorld(replace(self.statistics, packed=packed), parameters, coefficients)
+
+    def outcome(
+        self, rng: np.random.Generator, misspecification: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Parameters (d,) from the prior, effects from the parameters, a scaled outcome (R,) from the effects.
+
+        Third comes what PriorWorld calls coefficients.
 
         misspecification: what the model does not know of. "hidden_confounder": a shock by consumer and period that
         moves the outcome and, by half, goes with the first channel's exposure; "heavy_tails": noise of t with 3
@@ -101,11 +124,7 @@ class PriorWorlds:
             outcome = outcome.mean() + scale * (derivative - 1.0)
             counts = np.bincount(self.consumer)
             coefficients = coefficients * (np.bincount(self.consumer, derivative) / counts)[:, None]
-        rows = self.rows.copy()
-        rows[:, -1] = outcome * design.outcome_scale
-        upper = np.triu_indices(rows.shape[1])
-        packed = np.add.reduceat(rows[:, upper[0]] * rows[:, upper[1]], self.starts, axis=0)
-        return PriorWorld(replace(self.statistics, packed=packed), parameters, coefficients)
+        return parameters, outcome, coefficients
 
 
 def draw_correlations(

@@ -78,12 +78,14 @@ def test_overlap_has_three_outcomes(panel: ConsumerPanel):
     good = check_overlap(panel, "retargeting")
     assert good.passed is True
     assert good.table.loc[0, "ess_share"] == good.value
+    assert set(good.coefficients["channel_id"]) == {"retargeting"}
+    assert good.coefficients["feature_name"].tolist()[0] == "intercept" and len(good.coefficients) > 1
     rows = np.arange(panel.rows_count)
     everyone = check_overlap(with_channel(panel, np.ones(panel.rows_count)), "retargeting")
     assert everyone.passed is False
     assert "nobody shows the other state" in everyone.text
     nobody = check_overlap(with_channel(panel, np.zeros(panel.rows_count)), "retargeting")
-    assert nobody.passed is None
+    assert nobody.passed is None and nobody.coefficients.empty
     few = check_overlap(with_channel(panel, (rows < 10) * 1.0), "retargeting")
     assert few.passed is None
     assert "not evaluated" in few.text

@@ -14,7 +14,7 @@ from models.baselines.oracle import Oracle
 from models.baselines.ridge import Ridge
 from models.baselines.seasonal_naive import SeasonalNaive
 from models.errors import PanelError
-from models.evaluation.comparison import compare_panels, compare_predictors, score_prediction, wide_table
+from models.evaluation.comparison import compare_predictors, score_prediction, wide_table
 from models.evaluation.group_slopes import group_slope_draws
 from models.evaluation.hbmmm_predictor import HBMMMPredictor
 from models.evaluation.metrics import rmse
@@ -93,24 +93,6 @@ def test_without_an_oracle_there_is_no_oracle_row(small):
 def test_scores_of_a_point_prediction_have_no_log_score():
     scores = score_prediction(np.array([1.0, 2.0]), Prediction(np.zeros(2), np.zeros(2)))
     assert np.isnan(scores["log_score"]) and scores["crps"] == scores["mae"] == 1.5
-
-
-def test_panels_are_compared_each_with_its_own_oracle(money_panel):
-    panels = {name: money_panel(30, 8, 3, seed=seed)[0] for name, seed in (("a", 1), ("b", 2))}
-
-    def predictors(name):
-        return {"pooled_ols": PooledOLS(), "oracle": Oracle.of_panel(panels[name], panels[name].gmv, 1.0)}
-
-    def split(panel):
-        return rolling_origin_splits(panel, horizon=2)
-
-    table = compare_panels(panels, split, predictors, oracle="oracle")
-    rows = table.query("model_name == 'oracle' and metric == 'rmse'").set_index("panel")["value"]
-    assert rows.to_dict() == {"a": 0.0, "b": 0.0}
-    one = compare_panels(panels, split, {"pooled_ols": PooledOLS()})
-    alone = compare_predictors(split(panels["b"]), {"pooled_ols": PooledOLS()})
-    found = one[one["panel"] == "b"].drop(columns="panel").reset_index(drop=True)
-    assert found.equals(alone)
 
 
 def test_wrong_requests_are_refused_by_name(small):

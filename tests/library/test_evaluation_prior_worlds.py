@@ -1,8 +1,12 @@
 """Worlds drawn from the prior: statistics hold what was drawn, and each misspecification does what it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from models.errors import PanelError
+from models.evaluation.prior_predictive import prior_predictive
 from models.evaluation.prior_worlds import MISSPECIFICATIONS, PriorWorlds
 from models.hbmmm.characteristics import learn_characteristics, tidy_characteristics
 from models.hbmmm.config import HBMMMConfig
@@ -81,3 +85,30 @@ def test_heavy_tails_are_heavier_at_the_same_variance(source):
     plain, heavy = (np.concatenate(ratios[kind]) for kind in ratios)
     assert plain.mean() == pytest.approx(1.0, abs=0.05) and heavy.mean() == pytest.approx(1.0, abs=0.3)
     assert heavy.var() > 2.0 * plain.var()
+
+
+def test_the_prior_predictive_covers_what_came_from_the_prior_and_not_what_did_not(money_panel):
+    """An outcome drawn from the prior lies inside its predictive intervals; one a thousand times larger does not."""
+    panel = money_panel(60, 12, 3)[0]
+    config = HBMMMConfig(include_period_effects="none")
+    statistics = SufficientStatistics.from_panel(panel)
+    frame = tidy_characteristics(panel.characteristics, statistics.consumer_ids)
+    design = build_design(statistics, learn_characteristics(frame, config), config)
+    worlds = PriorWorlds(panel, design, frame, config)
+    inside = []
+    for seed in range(4):
+        outcome = worlds.outcome(np.random.default_rng(seed))[1] * design.outcome_scale
+        gmv = np.empty(len(outcome))
+        gmv[np.lexsort((panel.period_index, panel.consumer_index))] = outcome
+        table = prior_predictive(
+            replace(panel, gmv=gmv), design, frame, config, np.random.default_rng(100 + seed), draws_count=100
+        )
+        assert (table["prior_lower"] < table["prior_upper"]).all()
+        inside.append(table["is_inside"])
+    assert np.mean(inside) > 0.7  # 95 % of such quantities, and 16 of them
+    far = prior_predictive(
+        replace(panel, gmv=panel.gmv * 1e3), design, frame, config, np.random.default_rng(1), draws_count=50
+    )
+    assert not far["is_inside"].any()
+    with pytest.raises(PanelError, match="have no completed characteristics"):
+        prior_predictive(panel, design, frame.iloc[:5], config, np.random.default_rng(1))
