@@ -133,7 +133,7 @@ def _judged(
     fitter: Fitter, settings: Any, panel: Any, validation: Any, test: Any, horizons: Any
 ) -> dict[str, Any]:
     from models.evaluation.forecast_search import forecast_errors
-    from models.shop_forecast import ScaledIntervals
+    from models.shops.forecast import ScaledIntervals
 
     longest = max(horizons)
     earlier = fitter(settings, panel.periods(None, validation[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.causalmmm.network_config import TrainingConfig, check_variant
-from models.shop_scaling import NODE_SCALES, OUTCOME_SCALES
+from models.shops.scaling import NODE_SCALES, OUTCOME_SCALES
 
 ENCODERS = ("evidence", "free")
 

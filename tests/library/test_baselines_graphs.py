@@ -8,8 +8,8 @@ from models.baselines.granger_ridge import GrangerRidge
 from models.baselines.graph_base import full_regressions
 from models.baselines.graph_trivial import AllAbsent, LagCorrelation, SdRatio
 from models.baselines.neural_granger import NeuralGranger
-from models.causalmmm.shop_panel import ShopPanel
 from models.evaluation.graph_scores import score_ranking
+from models.shops.panel import ShopPanel
 from models.simulate.shops import ShopsConfig, simulate_shops
 from models.transforms.lag_windows import lag_windows, normal_scores
 

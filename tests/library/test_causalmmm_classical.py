@@ -9,9 +9,9 @@ from models.causalmmm.classical import choose_lags, fit_classical
 from models.causalmmm.classical_config import ClassicalConfig
 from models.causalmmm.lag_gram import lag_gram
 from models.causalmmm.parent_rounds import first_guess, flat_prior, run_round
-from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.structures import edge_priors, find_structures
 from models.evaluation.graph_scores import lag_and_sign_recovery, score_probabilities, structure_recovery
+from models.shops.panel import ShopPanel
 from models.simulate.shops import ShopsConfig, simulate_shops
 from models.transforms.lag_windows import lag_windows
 

@@ -13,7 +13,7 @@ from models.causalmmm.network_config import TrainingConfig
 from models.causalmmm.paper import fit_paper
 from models.causalmmm.paper_config import PaperConfig
 from models.errors import NotFittedError, PanelError
-from models.shop_forecast import forecast_at
+from models.shops.forecast import forecast_at
 from models.simulate.shops import ShopsConfig, simulate_shops
 
 torch.set_num_threads(1)
