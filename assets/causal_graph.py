@@ -10,7 +10,7 @@ import dagster as dg
 
 from assets import keys
 from assets.checks import markdown, picture
-from assets.status import EVALUATED, Refresh, load_refresh, write_family
+from assets.status import EVALUATED, Refresh, load_refresh, publish_status
 from models.errors import PanelError
 from models.outcomes import NOT_EVALUATED
 
@@ -42,25 +42,27 @@ def causal_graph_edges(context: dg.AssetExecutionContext) -> dg.MaterializeResul
 
     refresh = load_refresh()
     family, table_name = keys.FAMILY_CAUSAL_GRAPH, "causal_graph_edges"
+    content = refresh.content_hash(_MARTS)
+    data_version = f"{refresh.as_of_date.isoformat()}.{refresh.loads_hash[:8]}.{content}"
     try:
         series = read_series(refresh)
     except PanelError as error:
-        write_family(refresh, family, NOT_EVALUATED, str(error))
         write_artefact(refresh.artefacts_dir, table_name, family, refresh.as_of_date, None)
-        return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": str(error)})
+        status = {"family": family, "status": NOT_EVALUATED, "reason": str(error), "rows_count": 0}
+        return dg.MaterializeResult(metadata=publish_status(refresh, status, data_version))
     from models.causalmmm.market_graph import fit_market_graph, market_graph_config
     from models.figures.causal_graph import causal_graph_figure
 
     config = market_graph_config(refresh.period, refresh.settings.seed)
     graph = fit_market_graph(series.panel, config, progress=context.log.info)
     table, facts = graph.edges, graph.facts
-    content = refresh.content_hash(_MARTS)
     figure = causal_graph_figure(table, series.node_kinds)
     version = register_graph(refresh, content, graph, series, figure)
-    table["data_version"] = f"{refresh.as_of_date.isoformat()}.{refresh.loads_hash[:8]}.{content}"
+    table["data_version"] = data_version
     table["model_name"], table["model_version"] = keys.REGISTERED_CAUSALMMM, version
     write_artefact(refresh.artefacts_dir, table_name, family, refresh.as_of_date, table)
-    write_family(refresh, family, EVALUATED, None, {"left_out": series.left_out}, **facts)
+    status = {"family": family, "status": EVALUATED, "reason": None, "rows_count": len(table)}
+    publish_status(refresh, status, data_version)
     strongest = table.groupby(["source_id", "target_id"], as_index=False)[_SHOWN].mean()
     return dg.MaterializeResult(
         metadata={

@@ -103,6 +103,7 @@ LINEAGE = {
         ("transactions", "market_outcomes", "marketing_activities", "mediators", "market_covariates"),
         {keys.MEDIATOR_PERIODS, keys.CAUSAL_GRAPH_EDGES},
     ),
+    "family_status": (CONSUMER_TABLES, {keys.FAMILY_STATUS, keys.CAUSAL_GRAPH_EDGES}),
     "data_quality": (keys.CONTRACT_TABLES, {keys.LANDING_MANIFEST}),
 }
 
