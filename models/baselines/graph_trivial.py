@@ -22,6 +22,16 @@ class AllAbsent:
 
 
 @dataclass(frozen=True)
+class AllPresent:
+    """Every allowed edge, as the ablation CM-full of Gong et al. (WSDM 2024) has it."""
+
+    def score_edges(self, panel: ShopPanel) -> EdgeScores:
+        """One everywhere."""
+        shape = (panel.shops_count, panel.nodes_count, panel.nodes_count)
+        return EdgeScores(np.ones(shape), np.broadcast_to(panel.allowed, shape).copy(), "all_present")
+
+
+@dataclass(frozen=True)
 class SdRatio:
     """log sd of the target less log sd of the source: noise adds up along a simulated graph (Reisach et al. 2021).
 
