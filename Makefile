@@ -22,7 +22,7 @@ MISSPECIFIED ?= 40
 DRAWS ?= 1000
 STUDY ?=
 WORLDS ?= 40
-PARTS ?= floor graphs forecast
+PARTS ?= floor graphs forecast sweeps training funnel timing
 
 HASH := \#
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*$(HASH)$(HASH) .*/\1/p' Makefile)
@@ -93,7 +93,7 @@ study-market-oracle: setup ## the least error to hope for on the response model'
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_market_oracle $(STUDY)
 study-detailing: setup ## real sales calls on physicians (bayesm): the HBMMM beside simpler estimators (STUDY="--data FOLDER")
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_detailing $(STUDY)
-study-causalmmm: setup ## causal graphs of simulated shops, part by part (PARTS="floor graphs forecast", STUDY="--worlds 2"); resumes
+study-causalmmm: setup ## graphs of simulated shops (PARTS="floor graphs forecast sweeps training funnel timing", STUDY="--worlds 2"); resumes
 	@for part in $(PARTS); do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  $(BIN)/python -m benchmarks.study_causalmmm_$$part $(STUDY) || exit 1; done
 study-plasmode: setup ## known effects in the home's real purchases recovered, swapped histories empty (INJECTIONS=30 SWAPS=60); resumes

@@ -4,31 +4,23 @@ Edges are predictive (Granger): the past of the source helps to predict the targ
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets import keys
 from assets.checks import markdown, picture
-from assets.status import EVALUATED, Refresh, load_refresh, write_family
+from assets.status import EVALUATED, Refresh, load_refresh, publish_status
 from models.errors import PanelError
 from models.outcomes import NOT_EVALUATED
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from models.causalmmm.classical import ClassicalFit
-    from models.causalmmm.classical_config import ClassicalConfig
+    from models.causalmmm.market_graph import MarketGraph
     from models.causalmmm.market_series import MarketSeries
 
 _MARTS = ("market_periods", "market_channel_periods", "mediator_periods", "market_covariate_periods")
-_STABILITY_PAIRS = 10
-_SEED_STREAM = 6
 _SHOWN = ["edge_probability", "selection_frequency", "lag", "sign"]
 SERVING_CODE = Path(__file__).resolve().parent / "serving" / "causalmmm_pyfunc.py"
-#: Periods back that an edge may reach, and cycles that are no cause, by length of the period.
-_LAGS = {"day": (1, 2, 3, 5, 7, 10, 14), "week": (1, 2, 3, 4), "month": (1, 2)}
-_SEASONS = {"day": (7,), "week": (), "month": ()}
 
 
 @dg.asset(
@@ -50,22 +42,27 @@ def causal_graph_edges(context: dg.AssetExecutionContext) -> dg.MaterializeResul
 
     refresh = load_refresh()
     family, table_name = keys.FAMILY_CAUSAL_GRAPH, "causal_graph_edges"
+    content = refresh.content_hash(_MARTS)
+    data_version = f"{refresh.as_of_date.isoformat()}.{refresh.loads_hash[:8]}.{content}"
     try:
         series = read_series(refresh)
     except PanelError as error:
-        write_family(refresh, family, NOT_EVALUATED, str(error))
         write_artefact(refresh.artefacts_dir, table_name, family, refresh.as_of_date, None)
-        return dg.MaterializeResult(metadata={"status": NOT_EVALUATED, "reason": str(error)})
+        status = {"family": family, "status": NOT_EVALUATED, "reason": str(error), "rows_count": 0}
+        return dg.MaterializeResult(metadata=publish_status(refresh, status, data_version))
+    from models.causalmmm.market_graph import fit_market_graph, market_graph_config
     from models.figures.causal_graph import causal_graph_figure
 
-    fit, table, facts = fitted_edges(series, refresh, context.log.info)
-    content = refresh.content_hash(_MARTS)
+    config = market_graph_config(refresh.period, refresh.settings.seed)
+    graph = fit_market_graph(series.panel, config, progress=context.log.info)
+    table, facts = graph.edges, graph.facts
     figure = causal_graph_figure(table, series.node_kinds)
-    version = register_graph(refresh, content, fit, table, series, facts, figure)
-    table["data_version"] = f"{refresh.as_of_date.isoformat()}.{refresh.loads_hash[:8]}.{content}"
+    version = register_graph(refresh, content, graph, series, figure)
+    table["data_version"] = data_version
     table["model_name"], table["model_version"] = keys.REGISTERED_CAUSALMMM, version
     write_artefact(refresh.artefacts_dir, table_name, family, refresh.as_of_date, table)
-    write_family(refresh, family, EVALUATED, None, {"left_out": series.left_out}, **facts)
+    status = {"family": family, "status": EVALUATED, "reason": None, "rows_count": len(table)}
+    publish_status(refresh, status, data_version)
     strongest = table.groupby(["source_id", "target_id"], as_index=False)[_SHOWN].mean()
     return dg.MaterializeResult(
         metadata={
@@ -88,69 +85,8 @@ def read_series(refresh: Refresh) -> "MarketSeries":
     return market_series(*(refresh.read_mart(name) for name in _MARTS))
 
 
-def graph_config(refresh: Refresh) -> "ClassicalConfig":
-    """Lags and cycles that go with the period; ranks of every node, because intensities and money are skewed."""
-    from models.causalmmm.classical_config import ClassicalConfig
-
-    return ClassicalConfig(
-        lags_count=None,
-        lag_candidates=_LAGS[refresh.period],
-        season_lengths=_SEASONS[refresh.period],
-        normal_scores="all",
-        seed=refresh.settings.seed,
-    )
-
-
-def fitted_edges(
-    series: "MarketSeries", refresh: Refresh, tell: Any
-) -> "tuple[ClassicalFit, pd.DataFrame, dict[str, Any]]":
-    """The fit, rows of causal_graph_edges without versions, and facts."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    from models.causalmmm.classical import fit_classical
-    from models.causalmmm.stability import SHOPS_LEAST, selection_frequency
-
-    panel, config = series.panel, graph_config(refresh)
-    fit = fit_classical(panel, config, tell)
-    table = fit.posterior.to_frame(panel).rename(columns={"shop_id": "market_id"})
-    fixed = replace(config, lags_count=fit.lags_count)
-    table["selection_frequency"] = np.nan
-    if panel.shops_count >= SHOPS_LEAST:
-        frequency = selection_frequency(
-            panel,
-            lambda part, number: fit_classical(part, replace(fixed, seed=config.seed + 1 + number)).posterior,
-            _STABILITY_PAIRS,
-            np.random.default_rng([config.seed, _SEED_STREAM]),
-            progress=lambda text, share: tell(text),
-        )
-        source, target = np.nonzero(panel.allowed)
-        table["selection_frequency"] = frequency[:, source, target].ravel()
-    shares = fit.posterior.structure_probability
-    structure = np.zeros(panel.shops_count, dtype=int) if shares is None else shares.argmax(axis=1)
-    table["structure"] = np.repeat(structure + 1, int(panel.allowed.sum()))
-    facts = {
-        "markets_count": panel.shops_count,
-        "periods_count": panel.periods_count,
-        "nodes": list(panel.node_ids),
-        "lags_count": fit.lags_count,
-        "structures_count": len(set(structure.tolist())),
-        "edges_above_half_per_market": round(
-            float((table["edge_probability"] >= 0.5).sum()) / panel.shops_count, 2
-        ),
-    }
-    return fit, table, facts
-
-
 def register_graph(
-    refresh: Refresh,
-    content: str,
-    fit: "ClassicalFit",
-    table: "pd.DataFrame",
-    series: "MarketSeries",
-    facts: dict[str, Any],
-    figure: bytes,
+    refresh: Refresh, content: str, graph: "MarketGraph", series: "MarketSeries", figure: bytes
 ) -> str:
     """Version of mediamix-causalmmm: the one of the same marts, settings and code, or a new run and version.
 
@@ -171,7 +107,7 @@ def register_graph(
         log_tables,
     )
 
-    settings = asdict(graph_config(refresh))
+    settings = asdict(graph.fit.config)
     fingerprint = combined_hash({"data": content, "config": settings, "code": graph_code_hash()})
     tracking = Tracking.from_settings(refresh.settings)
     known = tracking.find_version(keys.REGISTERED_CAUSALMMM, fingerprint)
@@ -184,11 +120,15 @@ def register_graph(
         name = f"causal graph {refresh.as_of_date.isoformat()}"
         with tempfile.TemporaryDirectory() as scratch, tracking.run("causalmmm", name, tags) as mlflow:
             folder = Path(scratch) / "fit"
-            save_classical(fit, folder)
+            save_classical(graph.fit, folder)
             (folder / "context.json").write_text(json.dumps(list(series.panel.context_ids)), encoding="utf-8")
             mlflow.log_params({key: str(value) for key, value in settings.items()} | {"data_hash": content})
-            mlflow.log_metrics({key: float(v) for key, v in facts.items() if isinstance(v, int | float)})
-            means = table.groupby(["structure", "source_id", "target_id"], as_index=False)[_SHOWN].mean()
+            mlflow.log_metrics(
+                {key: float(v) for key, v in graph.facts.items() if isinstance(v, int | float)}
+            )
+            means = graph.edges.groupby(["structure", "source_id", "target_id"], as_index=False)[
+                _SHOWN
+            ].mean()
             log_tables(mlflow, {"causal_graph_edges": means, "left_out": series.left_out}, "graph")
             log_figures(mlflow, {"causal_graph": figure})
             known = tracking.register_code_model(
@@ -203,5 +143,5 @@ def graph_code_hash() -> str:
     from assets.hbmmm import hash_of_files
 
     package = Path(__file__).resolve().parents[1] / "models"
-    families = [sorted((package / name).rglob("*.py")) for name in ("causalmmm", "transforms")]
+    families = [sorted((package / name).rglob("*.py")) for name in ("causalmmm", "shops", "transforms")]
     return hash_of_files([*sorted(package.glob("*.py")), *(path for family in families for path in family)])

@@ -9,7 +9,15 @@ from assets import keys
 from assets.checks import OVERLAP_IS_SUFFICIENT, check_result, markdown, picture
 from assets.fits import log_forest
 from assets.identification import lead_placebo_reasons, mark_identified, unexposed_rows
-from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_panel_status, write_family
+from assets.status import (
+    EVALUATED,
+    Refresh,
+    load_refresh,
+    publish_status,
+    read_family,
+    read_panel_status,
+    write_family,
+)
 from models.outcomes import NOT_EVALUATED, outcome_of
 from orchestration.resources.artefacts import EFFECT_TABLES, read_artefact, write_artefact
 from orchestration.resources.tracking import CHAMPION, Tracking
@@ -164,14 +172,7 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
                 effects = _with_champion_rows(effects, refresh, name, family)
                 written[name].append(effects)
             write_artefact(refresh.artefacts_dir, name, family, refresh.as_of_date, effects)
-    rows = []
-    for family, (family_status, _) in families.items():
-        row = {name: family_status[name] for name in ("family", "status", "reason", "rows_count")}
-        row["data_version"] = status.data_version
-        write_artefact(
-            refresh.artefacts_dir, "family_status", family, refresh.as_of_date, pd.DataFrame([row])
-        )
-        rows.append(row)
+    rows = [publish_status(refresh, found, status.data_version) for found, _ in families.values()]
     forest = _slope_forest(estimated)
     if forest is not None:
         log_forest(refresh, families[keys.FAMILY_HBMMM][0]["facts"].get("run_id"), forest)

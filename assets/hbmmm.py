@@ -197,8 +197,7 @@ def code_files() -> list[Path]:
     """The Python files that a fit depends on: the family, and the modules that families share."""
     package = Path(__file__).resolve().parents[1] / "models"
     families = [sorted((package / name).rglob("*.py")) for name in ("hbmmm", "transforms")]
-    shared = [path for path in sorted(package.glob("*.py")) if not path.name.startswith("shop_")]
-    return [*shared, *(path for family in families for path in family)]
+    return [*sorted(package.glob("*.py")), *(path for family in families for path in family)]
 
 
 def code_hash() -> str:

@@ -25,6 +25,7 @@ REPORT_TABLES = (
     "robustness_checks",
     "model_comparison",
     "gate_checks",
+    "family_status",
     "data_quality",
 )
 _REMEDY = "dbt exports it; materialise the assets of group reporting"

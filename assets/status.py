@@ -5,13 +5,19 @@ same files as one that ran, empty and typed, and one row that says why: "not eva
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration.resources.artefacts import combined_hash, content_hash, write_frame, write_json
+from orchestration.resources.artefacts import (
+    combined_hash,
+    content_hash,
+    write_artefact,
+    write_frame,
+    write_json,
+)
 from orchestration.resources.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -252,3 +258,14 @@ def read_family(refresh: Refresh, family: str) -> tuple[dict[str, Any], "dict[st
     status = json.loads(path.read_text(encoding="utf-8"))
     tables = {name: read_parquet(folder / f"{name}.parquet", "run it again") for name in status["tables"]}
     return status, tables
+
+
+def publish_status(refresh: Refresh, status: Mapping[str, Any], data_version: str) -> dict[str, Any]:
+    """The row of `family_status` that says whether a family ran, written where dbt reads it."""
+    import pandas as pd
+
+    row = {name: status[name] for name in ("family", "status", "reason", "rows_count")}
+    row["data_version"] = data_version
+    frame = pd.DataFrame([row])
+    write_artefact(refresh.artefacts_dir, "family_status", row["family"], refresh.as_of_date, frame)
+    return row

@@ -1,8 +1,7 @@
-"""The page and the figure of study_causalmmm_forecast."""
+"""The page of study_causalmmm_forecast."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ def page(content: dict[str, Any]) -> str:
     where, results = content["provenance"], by_method(content)
     horizons = [str(m) for m in content["horizons"]]
     lines = [
-        "# Forecasts of GMV on simulated funnel shops, and training time of CausalMMM",
+        "# Forecasts of GMV on simulated funnel shops",
         "",
         f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
         f"{'' if where['tree_is_clean'] else ' with changes'}; {len(content['seeds'])} worlds, seeds "
@@ -77,8 +76,6 @@ def page(content: dict[str, Any]) -> str:
         searched = [w["search_seconds"] for w in worlds if "search_seconds" in w]
         cells.append(f"{np.mean(searched):.0f}" if searched else "-")
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    if content["timing"]:
-        lines += ["", "## Training time", "", *_timing_lines(content["timing"])]
     return "\n".join(lines) + "\n"
 
 
@@ -100,59 +97,3 @@ def _verdict(results: dict[str, list[dict[str, Any]]], horizons: list[str]) -> s
             f"lower in {below} of {len(results[best])} worlds."
         )
     return " ".join(said)
-
-
-def _timing_lines(timing: dict[str, dict[str, float]]) -> list[str]:
-    slope_n, slope_t = slopes(timing)
-    lines = [
-        "Level mediamix with free logits (no evidence in the time), one thread; the temporal module joins in the last "
-        "two fifths of the epochs. CPU seconds an epoch grow as N to the "
-        f"power {slope_n:.2f} and as T to the power {slope_t:.2f} (least squares in logarithms).",
-        "",
-        "| shops | periods | epochs | CPU s | wall s | CPU s an epoch |",
-        "|---|---|---|---|---|---|",
-    ]
-    for key, one in timing.items():
-        shops, periods = key.split()
-        lines.append(
-            f"| {shops} | {periods} | {one['epochs']} | {one['cpu_seconds']:.1f} | {one['wall_seconds']:.1f} | "
-            f"{one['cpu_seconds_an_epoch']:.3f} |"
-        )
-    return [*lines, "", "![training time](causalmmm_forecast_scaling.png)"]
-
-
-def _series(timing: dict[str, dict[str, float]]) -> dict[str, list[tuple[int, float]]]:
-    sizes = {tuple(map(int, key.split())): one["cpu_seconds_an_epoch"] for key, one in timing.items()}
-    return {
-        "shops": sorted((n, s) for (n, t), s in sizes.items() if t == 120),
-        "periods": sorted((t, s) for (n, t), s in sizes.items() if n == 50),
-    }
-
-
-def slopes(timing: dict[str, dict[str, float]]) -> tuple[float, float]:
-    """Powers of shops and of periods with which an epoch's seconds grow."""
-    found = []
-    for points in _series(timing).values():
-        size, seconds = np.log(np.array(points, dtype=float)).T
-        found.append(float(np.polyfit(size, seconds, 1)[0]))
-    return found[0], found[1]
-
-
-def draw_scaling(timing: dict[str, dict[str, float]], path: Path) -> None:
-    """Seconds an epoch against shops and against periods, with the line through the origin and the largest size."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for axis, (name, points) in zip(axes, _series(timing).items(), strict=True):
-        size, seconds = np.array(points, dtype=float).T
-        axis.plot(size, seconds, "o-", label="measured")
-        axis.plot([0, size[-1]], [0, seconds[-1]], ":", color="grey", label="proportional")
-        axis.set_xlabel(name)
-        axis.set_ylim(bottom=0)
-    axes[0].set_ylabel("CPU seconds an epoch")
-    axes[0].legend(frameon=False)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)

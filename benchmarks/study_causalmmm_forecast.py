@@ -1,4 +1,4 @@
-"""Forecasts of GMV on the simulated funnel shops (the paper's Table 7, with ablations), and how training time grows.
+"""Forecasts of GMV on the simulated funnel shops (the paper's Table 7, with ablations).
 
 Every forecaster is searched with the same budget on the validation origins, refitted on what lies before the test
 origins and judged on those. Intervals of all are scaled by the errors of the validation origins.
@@ -14,15 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.causalmmm_forecast_page import draw_scaling, page
+from benchmarks.causalmmm_forecast_page import page
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, make_command, provenance
 
 BUDGET = 6
 ABLATIONS = {"CM-full": "full", "CM-markov": "markov", "CM-rw": "rw"}
-TIMED_EPOCHS = 20
-SHOPS_COUNTS, PERIODS_COUNTS = (25, 50, 100, 200, 400), (60, 120, 240, 720)
-LARGE = (1000, 676)
 
 
 def spaces() -> dict[str, Any]:
@@ -131,7 +128,7 @@ def _judged(
     fitter: Fitter, settings: Any, panel: Any, validation: Any, test: Any, horizons: Any
 ) -> dict[str, Any]:
     from models.evaluation.forecast_search import forecast_errors
-    from models.shop_forecast import ScaledIntervals
+    from models.shops.forecast import ScaledIntervals
 
     longest = max(horizons)
     earlier = fitter(settings, panel.periods(None, validation[0]))
@@ -150,41 +147,15 @@ def _judged(
     }
 
 
-def timing_job(shops: int, periods: int, epochs: int) -> dict[str, float]:
-    """Seconds an epoch of the level mediamix takes with every part trained, CPU and wall; evidence is not in it."""
-    from models.causalmmm.mediamix import fit_mediamix
-    from models.causalmmm.mediamix_config import MediamixConfig
-    from models.causalmmm.network_config import TrainingConfig
-    from models.simulate.funnel_config import FunnelConfig
-    from models.simulate.funnel_shops import simulate_funnel_shops
-    from models.simulate.shops import ShopsConfig, simulate_shops
-
-    if (shops, periods) == LARGE:
-        panel = simulate_funnel_shops(FunnelConfig(shops_count=shops, periods_count=periods), 1).panel
-    else:
-        panel = simulate_shops(ShopsConfig(shops_count=shops, periods_count=periods), 1).panel
-    config = MediamixConfig(
-        encoder="free",
-        temporal_from=0.6,
-        training=TrainingConfig(epochs=epochs, holdout_share=0.0, batch_shops=50),
-    )
-    fit_mediamix(panel.shops([0, 1]), config)  # imports and first calls are not training
-    wall, cpu = time.perf_counter(), time.process_time()
-    fit_mediamix(panel, config)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return {"cpu_seconds": cpu, "wall_seconds": wall, "epochs": epochs, "cpu_seconds_an_epoch": cpu / epochs}
-
-
 def main() -> None:
-    """Measure, write causalmmm_forecast.json, .md and the figure."""
+    """Measure, write causalmmm_forecast.json and causalmmm_forecast.md."""
     from models.simulate.shop_studies import FUNNEL_KIND as kind
 
-    parser = argparse.ArgumentParser(description="forecasts of simulated funnel shops, and training time")
+    parser = argparse.ArgumentParser(description="forecasts of simulated funnel shops")
     parser.add_argument("--worlds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--budget", type=int, default=BUDGET)
     parser.add_argument("--origins-step", type=int, default=1, help="judge on every n-th origin")
-    parser.add_argument("--timing", choices=("all", "small", "none"), default="all")
     parser.add_argument("--output", default="docs/studies")
     arguments, _ = parser.parse_known_args()  # other parts of study-causalmmm take more
     begun = time.perf_counter()
@@ -199,11 +170,6 @@ def main() -> None:
         for method in methods
     }  # fmt: skip
     found = run_jobs(FOLDER / f"causalmmm_forecast-{mark}.jsonl", jobs, forecast_job, arguments.processes)
-    sizes = [(n, 120) for n in SHOPS_COUNTS] + [(50, t) for t in PERIODS_COUNTS if t != 120]
-    timed = {job_key(size): (*size, TIMED_EPOCHS) for size in sizes if arguments.timing != "none"}
-    if arguments.timing == "all":
-        timed[job_key(LARGE)] = (*LARGE, 100)
-    timing = run_jobs(FOLDER / f"causalmmm_timing-{mark}.jsonl", timed, timing_job, 1) if timed else {}
     content = {
         "command": make_command("study-causalmmm PARTS=forecast"),
         "provenance": provenance(),
@@ -214,12 +180,9 @@ def main() -> None:
         "validation_origins": kind.validation_origins[:: arguments.origins_step],
         "test_origins": kind.test_origins[:: arguments.origins_step],
         "worlds": {key: result for key, result in found.items()},
-        "timing": timing,
     }
     folder = ROOT / arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    if timing:
-        draw_scaling(timing, folder / "causalmmm_forecast_scaling.png")
     (folder / "causalmmm_forecast.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     text = page(content)
     (folder / "causalmmm_forecast.md").write_text(text, encoding="utf-8")

@@ -53,7 +53,7 @@ def measure(folder: str, name: str, method: str) -> dict[str, Any]:
 
 def read_set(folder: Path):
     """The panel of all files of a folder, and their graphs (N, D, D); series are cut to the shortest."""
-    from models.causalmmm.shop_panel import ShopPanel
+    from models.shops.panel import ShopPanel
 
     files = sorted(folder.glob("*_x.parquet"))
     if not files:

@@ -1,4 +1,4 @@
-"""The command line: ``run`` (what ``make run`` does), ``ui``, ``hash``. See ``--help`` of each.
+"""The command line: ``run`` (what ``make run`` does), ``ui``, ``hash``, ``propose-graph``. See ``--help`` of each.
 
 ``run`` executes the job ``full_refresh`` in a child process, whose log goes to a file, and prints what happens from
 the run's event log. One run per home at a time, held by a file lock; it does not start beside a run of the UI either.
@@ -45,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     execute = commands.add_parser(
         "execute", help="run a job in this process (what `run` starts; log on stdout)"
     )
-    for command in (run, ui, hashes, execute):
+    propose = commands.add_parser(
+        "propose-graph", help="write the found causal graph as YAML for a person to accept edges of"
+    )
+    for command in (run, ui, hashes, execute, propose):
         command.add_argument(
             "--home", help="folder that holds everything of a deployment (default: .mediamix)"
         )
@@ -54,6 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ui.add_argument("--dagster-port", type=int, default=DAGSTER_PORT, help="default: %(default)s")
     ui.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT, help="default: %(default)s")
     execute.add_argument("--key", required=True, help="tag of the run, by which `run` finds it")
+    propose.add_argument("--graph", type=Path, help="the declared graph (YAML); without, one is drawn up")
+    propose.add_argument(
+        "--probability", type=float, default=0.5, help="least, mean over markets: %(default)s"
+    )
+    propose.add_argument("--stability", type=float, default=0.5, help="least share of refits: %(default)s")
+    propose.add_argument("--structure", type=int, help="markets of this group alone, see causal_graph_edges")
+    propose.add_argument("--output", type=Path, help="file to write (default: print it)")
     options = parser.parse_args(arguments)
     from pydantic import ValidationError
 
@@ -67,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "execute":
             _end_with_parent()
             return _execute(options.key)
+        if options.command == "propose-graph":
+            return _propose(settings, options)
         if options.command == "ui":
             return _serve(settings, options.dagster_port, options.mlflow_port)
         return _run(settings)
@@ -209,6 +221,34 @@ def _execute(key: str) -> int:
         job: dg.ReconstructableJob = dg.reconstructable(full_refresh_job)
         with dg.execute_job(job, instance=instance, tags={CLI_TAG: key}, raise_on_error=False) as result:
             return 0 if result.success else 1
+
+
+def _propose(settings: Settings, options: argparse.Namespace) -> int:
+    """The newest graph of the home as proposals of the declared one; a file that is there is not written over."""
+    from models.errors import GraphError
+    from orchestration.proposal import ProposalError, proposed_graph
+
+    if options.output and options.output.exists():
+        raise CommandError(
+            f"{options.output} exists and may hold decisions. Give another --output, or move it."
+        )
+    try:
+        declared = options.graph.read_text(encoding="utf-8") if options.graph else None
+        text = proposed_graph(
+            settings, declared, options.probability, options.stability, options.structure
+        ).to_yaml()
+    except OSError as error:
+        raise CommandError(f"The declared graph cannot be read: {error}. Correct --graph.") from error
+    except (ProposalError, GraphError) as error:
+        raise CommandError(str(error)) from error
+    if options.output is None:
+        print(text, end="")
+    else:
+        options.output.write_text(text, encoding="utf-8")
+        print(
+            f"Wrote {options.output}. Set `accepted: true` where you agree; everything else counts for nothing."
+        )
+    return 0
 
 
 def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.baselines.graph_base import EdgeScores, full_regressions
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 from models.transforms.lag_windows import normal_scores
 
 

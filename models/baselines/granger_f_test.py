@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scipy.stats import f as f_distribution
 
 from models.baselines.graph_base import EdgeScores, full_regressions
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.baselines.graph_base import EdgeScores
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 from models.transforms.lag_windows import lag_windows
 
 

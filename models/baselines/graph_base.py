@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 from models.transforms.lag_windows import lag_windows
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.baselines.graph_base import EdgeScores
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 from models.transforms.lag_windows import lag_windows
 
 
@@ -19,6 +19,16 @@ class AllAbsent:
         """Zero everywhere."""
         shape = (panel.shops_count, panel.nodes_count, panel.nodes_count)
         return EdgeScores(np.zeros(shape), np.zeros(shape, dtype=bool), "all_absent")
+
+
+@dataclass(frozen=True)
+class AllPresent:
+    """Every allowed edge, as the ablation CM-full of Gong et al. (WSDM 2024) has it."""
+
+    def score_edges(self, panel: ShopPanel) -> EdgeScores:
+        """One everywhere."""
+        shape = (panel.shops_count, panel.nodes_count, panel.nodes_count)
+        return EdgeScores(np.ones(shape), np.broadcast_to(panel.allowed, shape).copy(), "all_present")
 
 
 @dataclass(frozen=True)

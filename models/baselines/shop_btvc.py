@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
 from models.errors import PanelError
-from models.shop_forecast import Forecast, check_future, planned_columns
-from models.shop_scaling import ShopScaler, with_season
+from models.shops.forecast import Forecast, check_future, planned_columns
+from models.shops.panel import ShopPanel
+from models.shops.scaling import ShopScaler, with_season
 
 TRUSTED = 1e-2  # penalty of level, season and context coefficients, in noise variances
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.baselines.shop_network import FittedShopNetwork, ShopNetworkSettings, fit_shop_network
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 
 SHOP_WIDTH = 4
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.causalmmm.shop_panel import ShopPanel
 from models.errors import PanelError
-from models.shop_forecast import Forecast, check_future, planned_columns
-from models.shop_scaling import ShopScaler, with_season
+from models.shops.forecast import Forecast, check_future, planned_columns
+from models.shops.panel import ShopPanel
+from models.shops.scaling import ShopScaler, with_season
 
 FURTHEST = 8.0  # scaled values of a drawn future stay within this many sds
 BATCH = 32  # windows a step
@@ -25,7 +25,7 @@ BATCH = 32  # windows a step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopNetworkSettings:
-    """node_scale, outcome_scale: see models.shop_scaling. season: its length, 0 for none. hidden: width of the network.
+    """node_scale, outcome_scale: see models.shops.scaling. season: its length, 0 for none. hidden: width of the net.
 
     window: periods that the network sees. epochs, learning_rate, weight_decay: of Adam. draws_count: of a forecast.
     """

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
 from models.errors import PanelError
-from models.shop_forecast import LEVELS, Forecast, check_future
+from models.shops.forecast import LEVELS, Forecast, check_future
+from models.shops.panel import ShopPanel
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.causalmmm.classical_config import ClassicalConfig
-from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.lag_gram import LagGram, common_scale_of, lag_gram
 from models.causalmmm.parent_rounds import (
     Learned,
@@ -26,8 +25,9 @@ from models.causalmmm.parent_rounds import (
     logit,
     run_round,
 )
-from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.structures import edge_priors, find_structures
+from models.shops.graph_posterior import GraphPosterior
+from models.shops.panel import ShopPanel
 
 METHOD = "classical"
 Tell = Callable[[str], None]

@@ -10,10 +10,10 @@ import numpy as np
 
 from models.causalmmm.classical import ClassicalFit
 from models.causalmmm.classical_config import ClassicalConfig
-from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.parent_rounds import Learned
 from models.causalmmm.structures import Structures
 from models.errors import NotFittedError
+from models.shops.graph_posterior import GraphPosterior
 
 FORMAT = 1
 _ARRAYS, _REST = "classical.safetensors", "classical.json"

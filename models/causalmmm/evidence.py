@@ -11,7 +11,7 @@ import numpy as np
 
 from models.causalmmm.classical import ClassicalFit, fit_classical
 from models.causalmmm.classical_config import ClassicalConfig
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 
 FURTHEST = 1e-4  # probabilities are kept this far from 0 and 1
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 
 
 def fingerprint(config: object, panel: ShopPanel, others: Sequence[np.ndarray] = ()) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 from models.transforms.lag_windows import lag_windows, normal_scores
 
 _SHOPS_AT_ONCE = 64  # windows of so many shops are in memory together

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.causalmmm.shop_panel import FEWEST_PERIODS, ShopPanel, every_edge_but_from
 from models.errors import PanelError
+from models.shops.panel import FEWEST_PERIODS, ShopPanel, every_edge_but_from
 
 OUTCOME_ID = "gmv"
 CHANNEL, MEDIATOR, OUTCOME = "channel", "mediator", "outcome"

@@ -11,17 +11,17 @@ import torch
 
 from models.causalmmm.evidence import ClassicalEvidence
 from models.causalmmm.fingerprints import fingerprint
-from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.kernel_summary import conditional_kernels, kernel_summary, summarise
 from models.causalmmm.mediamix_config import MediamixConfig
 from models.causalmmm.mediamix_forecast import forecast_mediamix
 from models.causalmmm.mediamix_network import EvidenceEncoder, FreeLogits, MediamixNetwork
 from models.causalmmm.mediamix_objective import MediamixData, MediamixObjective
-from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.training import Progress, train
 from models.errors import NotFittedError, PanelError
-from models.shop_forecast import Forecast
-from models.shop_scaling import ShopScaler, with_season
+from models.shops.forecast import Forecast
+from models.shops.graph_posterior import GraphPosterior
+from models.shops.panel import ShopPanel
+from models.shops.scaling import ShopScaler, with_season
 
 Evidence = Callable[[ShopPanel], np.ndarray]  # -> (N, D, D, F), the first feature a log odds of the edge
 
@@ -41,7 +41,7 @@ class MediamixFit:
     def forecast(
         self, history: ShopPanel, periods: int, context_future: np.ndarray, planned_future: np.ndarray
     ) -> Forecast:
-        """See models.shop_forecast and forecast_mediamix."""
+        """See models.shops.forecast and forecast_mediamix."""
         return forecast_mediamix(self, history, periods, context_future, planned_future)
 
     def score(self, panel: ShopPanel) -> GraphPosterior:

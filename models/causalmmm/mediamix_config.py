@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.causalmmm.network_config import TrainingConfig, check_variant
-from models.shop_scaling import NODE_SCALES, OUTCOME_SCALES
+from models.shops.scaling import NODE_SCALES, OUTCOME_SCALES
 
 ENCODERS = ("evidence", "free")
 
@@ -20,7 +20,7 @@ class MediamixConfig:
     variant: causalmmm, full, markov (one lag, no memory) or rw, see `network_config.check_variant`.
     node_scale, outcome_scale: see `scaling`; `ranks` of the outcome is for structure.
     hidden: width of the encoder; temporal_hidden: of the recurrent state. temperature: of the Gumbel softmax.
-    edge_prior: P(z_ij = 1).
+    edge_prior: P(z_ij = 1). divergence_weight: of the edges' divergence, the paper's lambda; 1 is the ELBO.
     encoder_from: share of the epochs after which an evidence encoder is trained; before, kernels settle.
     temporal_from: share of the epochs after which the temporal module joins.
     season: length of a cycle whose places each have a level (7 for the weekday of days); 0 for none.
@@ -36,6 +36,7 @@ class MediamixConfig:
     temporal_hidden: int = 8
     temperature: float = 0.5
     edge_prior: float = 0.15
+    divergence_weight: float = 1.0
     encoder_from: float = 0.3
     temporal_from: float = 0.6
     season: int = 0
@@ -67,6 +68,10 @@ class MediamixConfig:
             )
         if not 0 < self.edge_prior < 1:
             raise ValueError(f"edge_prior is {self.edge_prior}; give a probability strictly between 0 and 1.")
+        if self.divergence_weight < 0:
+            raise ValueError(
+                f"divergence_weight is {self.divergence_weight}; give 0 or more, 1 for the ELBO."
+            )
 
     @property
     def kernel_lags(self) -> int:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from models.causalmmm.gates import likely_gates
 from models.causalmmm.lag_kernels import lagged_inputs
-from models.causalmmm.shop_panel import ShopPanel
 from models.errors import PanelError
-from models.shop_forecast import Forecast, check_future, planned_columns
-from models.shop_scaling import with_season
+from models.shops.forecast import Forecast, check_future, planned_columns
+from models.shops.panel import ShopPanel
+from models.shops.scaling import with_season
 
 if TYPE_CHECKING:
     from models.causalmmm.mediamix import MediamixFit

@@ -68,7 +68,7 @@ class MediamixObjective:
         )
         return {
             "likelihood": self._losses(shops, gates, slice(0, self.trained)).sum(),
-            "edges": structure,
+            "edges": self.config.divergence_weight * structure,
             "weights": (present * edges).sum() + always.sum(),
         }
 

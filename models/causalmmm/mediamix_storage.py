@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models import __version__
-from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.mediamix import Evidence, MediamixFit, untrained_network
 from models.causalmmm.mediamix_config import MediamixConfig
 from models.causalmmm.network_config import TrainingConfig
-from models.causalmmm.shop_panel import ShopPanel
 from models.errors import NotFittedError
-from models.shop_scaling import ShopScaler
+from models.shops.graph_posterior import GraphPosterior
+from models.shops.panel import ShopPanel
+from models.shops.scaling import ShopScaler
 
 FORMAT = 1
 _PARTS = {"panel": ShopPanel, "scaler": ShopScaler, "posterior": GraphPosterior}

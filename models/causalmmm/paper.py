@@ -11,15 +11,15 @@ from torch import Tensor
 
 from models.causalmmm.fingerprints import fingerprint
 from models.causalmmm.gates import edge_divergence, hard_gates, likely_gates
-from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.paper_config import PaperConfig
 from models.causalmmm.paper_forecast import forecast_paper
 from models.causalmmm.paper_network import PaperNetwork
-from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.training import Progress, train
 from models.errors import PanelError
-from models.shop_forecast import Forecast
-from models.shop_scaling import ShopScaler
+from models.shops.forecast import Forecast
+from models.shops.graph_posterior import GraphPosterior
+from models.shops.panel import ShopPanel
+from models.shops.scaling import ShopScaler
 
 SCALE = "standard"  # of the outcome: the published network saturates it itself
 
@@ -95,7 +95,7 @@ class PaperFit:
     def forecast(
         self, history: ShopPanel, periods: int, context_future: np.ndarray, planned_future: np.ndarray
     ) -> Forecast:
-        """See models.shop_forecast; the scale of a shop is that of the encoder's periods of its history."""
+        """See models.shops.forecast; the scale of a shop is that of the encoder's periods of its history."""
         self._check(history)
         scaler = ShopScaler.learn(history.periods(None, self.network.periods), SCALE, SCALE)
         return forecast_paper(self, scaler, history, periods, context_future, planned_future)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from models.causalmmm.gates import likely_gates
 from models.causalmmm.paper_network import PaperNetwork, with_column
-from models.causalmmm.shop_panel import ShopPanel
-from models.shop_forecast import Forecast, check_future, planned_columns
-from models.shop_scaling import ShopScaler
+from models.shops.forecast import Forecast, check_future, planned_columns
+from models.shops.panel import ShopPanel
+from models.shops.scaling import ShopScaler
 
 if TYPE_CHECKING:
     from models.causalmmm.paper import PaperFit

@@ -11,6 +11,11 @@ from models.causalmmm.classical_config import ClassicalConfig
 from models.causalmmm.lag_gram import LagGram
 from models.causalmmm.parent_search import search_parents
 from models.causalmmm.structures import Structures
+from models.errors import ConvergenceError
+
+#: Slabs fall no further than to this share. Their inverse is added to the Gram matrix and taken off again: a distant
+#: lag's .4 ** 39 would wipe out the digits of the data, and a share of 1e-6 already holds its coefficient at zero.
+LEAST_DECAY = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,9 +85,15 @@ def run_round(
     rng: np.random.Generator,
     state: np.ndarray | None = None,
 ) -> SearchRound:
-    """Parents of all shops; `state` (N, D, D) continues chains, None starts them without parents."""
+    """Parents of all shops; `state` (N, D, D) continues chains, None starts them without parents.
+
+    Raises
+    ------
+    ConvergenceError : the arithmetic broke down; nothing of it can be used.
+    """
     lag = np.arange(gram.lags_count)
-    variance = np.array([scale * decay**lag for scale in config.scales for decay in config.decays])
+    fallen = [np.maximum(decay**lag, LEAST_DECAY) for decay in config.decays]
+    variance = np.array([scale * by_lag for scale in config.scales for by_lag in fallen])
     shape, burn_in = prior_logit.shape, sweeps // 4
     state = np.zeros(shape, dtype=np.int64) if state is None else state.copy()
     edges = [np.zeros(shape), np.zeros(shape), np.zeros((*shape, gram.lags_count)), np.zeros(shape)]
@@ -104,6 +115,12 @@ def run_round(
         log_joint,
     )
     means = [total / (sweeps - burn_in) for total in (*edges, *targets)]
+    broken = ~np.isfinite(means[0] + means[1]).all(axis=(1, 2))
+    if broken.any():
+        raise ConvergenceError(
+            f"The search for parents came to values that are not finite in {broken.sum()} of {shape[0]} shops, with "
+            f"{gram.rows} rows and {gram.lags_count} lags. Ask for fewer lags."
+        )
     means[-1] -= digamma(learned.variance_shape + 0.5 * gram.rows)
     return SearchRound(*means, log_joint, state)
 

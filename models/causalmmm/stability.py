@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.causalmmm.graph_posterior import GraphPosterior
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.graph_posterior import GraphPosterior
+from models.shops.panel import ShopPanel
 
 THRESHOLD = 0.5
 SHOPS_LEAST = 4

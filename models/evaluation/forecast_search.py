@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
-from models.shop_forecast import Forecaster, forecast_at
+from models.shops.forecast import Forecaster, forecast_at
+from models.shops.panel import ShopPanel
 
 Fit = Callable[[Any, ShopPanel], Forecaster]  # settings, training panel -> fitted
 

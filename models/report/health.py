@@ -10,9 +10,10 @@ from models.outcomes import FAILED, NOT_EVALUATED, PASSED, outcome_of
 from models.report.tables import ReportTables
 
 COLUMNS = ("group", "name", "outcome", "text")
-MODEL, PLACEBO, ROBUSTNESS, COMPARISON = "model", "placebo", "robustness", "comparison"
+MODEL, FAMILY, PLACEBO, ROBUSTNESS, COMPARISON = "model", "family", "placebo", "robustness", "comparison"
 GROUP_WORDS = {
     MODEL: "checks of the model",
+    FAMILY: "families of models",
     PLACEBO: "placebos",
     ROBUSTNESS: "other specifications",
     COMPARISON: "predictions of held-out rows",
@@ -48,7 +49,7 @@ class Health:
 
 def judge(tables: ReportTables) -> Health:
     """All checks of the tables (of one refresh)."""
-    parts = [_gate(tables.gate_checks), _placebos(tables.placebo_results)]
+    parts = [_gate(tables.gate_checks), _families(tables.family_status), _placebos(tables.placebo_results)]
     parts += [_robustness(tables.robustness_checks), _comparison(tables.model_comparison)]
     rows = [row for part in parts for row in part]
     checks = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -58,6 +59,12 @@ def judge(tables: ReportTables) -> Health:
 
 def _gate(table: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     return [(MODEL, r.check_name, r.outcome, r.text) for r in table.itertuples(index=False)]
+
+
+def _families(table: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Families that did not run; one that ran is judged by its own checks."""
+    silent = table[table["status"].eq(NOT_EVALUATED)]
+    return [(FAMILY, r.family, NOT_EVALUATED, str(r.reason)) for r in silent.itertuples(index=False)]
 
 
 def _placebos(table: pd.DataFrame) -> list[tuple[str, str, str, str]]:

@@ -29,6 +29,7 @@ class ReportTables:
     robustness_checks: pd.DataFrame
     model_comparison: pd.DataFrame
     gate_checks: pd.DataFrame
+    family_status: pd.DataFrame
     data_quality: pd.DataFrame
 
     def newest(self) -> ReportTables:

@@ -10,7 +10,7 @@
     covariates: [weather]                            # anything else: instruments, colliders, other causes
     edges: [tv -> search, tv -> gmv, search -> gmv, price -> tv, price -> gmv]
     proposed_edges:                                  # what models/causalmmm found, predictive until accepted
-      - {edge: search -> tv, probability: 0.91, stability: 0.8, accepted: false}
+      - {edge: search -> tv, probability: 0.91, stability: 0.8, lag: 2.0, sign: 0.97, accepted: false}
 
 Edges point from cause to effect; a node stands for a market's series with its own past. What is not observed is
 adjusted for all the same where effects of markets or of periods absorb it (absorbed_by), because it varies over nothing
@@ -29,6 +29,7 @@ import pandas as pd
 import yaml
 
 from models.errors import GraphError
+from models.response.proposed_edges import pooled_edges
 
 ROLES = {
     "channels": "channel",
@@ -37,7 +38,6 @@ ROLES = {
     "covariates": "covariate",
 }
 ABSORBERS = ("market", "period")
-PROPOSAL_COLUMNS = ("source_id", "target_id", "edge_probability", "selection_frequency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Node:
 class Edge:
     """source causes target. A proposal has a probability and a stability (share of refits with it), and may wait.
 
+    lag: of a proposal, mean, in periods. sign: probability that it raises the target less that it lowers it.
     Raises GraphError for a loop on one node and for shares outside [0, 1].
     """
 
@@ -74,6 +75,8 @@ class Edge:
     probability: float | None = None
     stability: float | None = None
     is_accepted: bool = True
+    lag: float | None = None
+    sign: float | None = None
 
     def __post_init__(self) -> None:
         if self.source == self.target:
@@ -151,24 +154,12 @@ class CausalGraph:
     ) -> CausalGraph:
         """The graph with the edges of a CausalMMM export, waiting but for the (source, target) pairs accepted.
 
-        proposals : rows of causal_graph_edges (source_id, target_id, edge_probability, selection_frequency; several
-            markets and lags of a pair become the mean over markets of the largest over lags; loops are left out).
+        proposals : rows of causal_graph_edges (several markets and lags of a pair become one: `pooled_edges`).
             Declared edges stay as they are.
         Raises GraphError for missing columns, unknown nodes, an accepted pair that is not proposed, and cycles.
         """
-        missing = [column for column in PROPOSAL_COLUMNS if column not in proposals.columns]
-        if missing:
-            raise GraphError(
-                f"the proposal lacks {', '.join(missing)}; hand over rows of causal_graph_edges."
-            )
-        accepted = set(accepted)
-        rows = proposals[proposals["source_id"] != proposals["target_id"]]
-        markets = [column for column in ("market_id",) if column in rows.columns]
-        by_market = rows.groupby([*PROPOSAL_COLUMNS[:2], *markets], dropna=False)[
-            list(PROPOSAL_COLUMNS[2:])
-        ].max()
-        pairs = by_market.groupby(level=[0, 1]).mean()
-        unknown = accepted - set(pairs.index)
+        accepted, pairs = set(accepted), pooled_edges(proposals)
+        unknown = accepted - set(zip(pairs["source_id"], pairs["target_id"], strict=True))
         if unknown:
             source, target = sorted(unknown)[0]
             raise GraphError(
@@ -176,9 +167,17 @@ class CausalGraph:
             )
         declared = {(e.source, e.target) for e in self.edges if not e.is_proposed}
         found = [
-            Edge(str(s), str(t), float(p), None if pd.isna(f) else float(f), (s, t) in accepted)
-            for (s, t), p, f in pairs.itertuples(name=None)
-            if (s, t) not in declared
+            Edge(
+                str(row.source_id),
+                str(row.target_id),
+                _known(row.edge_probability),
+                _known(row.selection_frequency),
+                (row.source_id, row.target_id) in accepted,
+                _known(row.lag),
+                _known(row.sign),
+            )
+            for row in pairs.itertuples(index=False)
+            if (row.source_id, row.target_id) not in declared
         ]
         return replace(self, edges=(*(e for e in self.edges if not e.is_proposed), *found))
 
@@ -215,11 +214,7 @@ def graph_to_yaml(graph: CausalGraph) -> str:
         if entries:
             written[key] = entries
     written["edges"] = [str(edge) for edge in graph.edges if not edge.is_proposed]
-    proposals = [
-        {"edge": str(e), "probability": e.probability, "stability": e.stability, "accepted": e.is_accepted}
-        for e in graph.edges
-        if e.is_proposed
-    ]
+    proposals = [_proposal_entry(edge) for edge in graph.edges if edge.is_proposed]
     if proposals:
         written["proposed_edges"] = proposals
     return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
@@ -260,8 +255,18 @@ def _pair(entry: Any) -> tuple[str, str]:
     return ends[0], ends[1]
 
 
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else round(float(value), 6)
+
+
+def _proposal_entry(edge: Edge) -> dict[str, Any]:
+    entry = {"edge": str(edge), "probability": edge.probability, "stability": edge.stability}
+    entry |= {name: getattr(edge, name) for name in ("lag", "sign") if getattr(edge, name) is not None}
+    return entry | {"accepted": edge.is_accepted}
+
+
 def _proposal(entry: Any) -> Edge:
-    known = {"edge", "probability", "stability", "accepted"}
+    known = {"edge", "probability", "stability", "lag", "sign", "accepted"}
     if (
         not isinstance(entry, dict)
         or set(entry) - known
@@ -273,7 +278,13 @@ def _proposal(entry: Any) -> Edge:
         raise GraphError(
             f"proposed edge {entry.get('edge')!r} has accepted {accepted!r}; give true or false."
         )
-    return Edge(*_pair(entry.get("edge")), float(entry["probability"]), entry.get("stability"), accepted)
+    figures = [entry.get(name) for name in ("stability", "lag", "sign")]
+    if not all(value is None or isinstance(value, int | float) for value in figures):
+        raise GraphError(
+            f"proposed edge {entry.get('edge')!r} has stability, lag and sign {figures}; give numbers."
+        )
+    stability, lag, sign = figures
+    return Edge(*_pair(entry.get("edge")), float(entry["probability"]), stability, accepted, lag, sign)
 
 
 # ------------------------------------------------------------------------------ validation

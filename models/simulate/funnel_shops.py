@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel, every_edge_but_from
+from models.shops.panel import ShopPanel, every_edge_but_from
 from models.simulate.funnel_config import (
     BRAND_IDS,
     CONTEXT_IDS,

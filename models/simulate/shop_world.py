@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 from models.simulate.shop_graphs import draw_structures
 from models.simulate.shop_world import ShopWorld
 

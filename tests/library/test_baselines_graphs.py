@@ -6,10 +6,10 @@ from models.baselines.granger_bayes_factor import GrangerBayesFactor
 from models.baselines.granger_f_test import GrangerFTest
 from models.baselines.granger_ridge import GrangerRidge
 from models.baselines.graph_base import full_regressions
-from models.baselines.graph_trivial import AllAbsent, LagCorrelation, SdRatio
+from models.baselines.graph_trivial import AllAbsent, AllPresent, LagCorrelation, SdRatio
 from models.baselines.neural_granger import NeuralGranger
-from models.causalmmm.shop_panel import ShopPanel
 from models.evaluation.graph_scores import score_ranking
+from models.shops.panel import ShopPanel
 from models.simulate.shops import ShopsConfig, simulate_shops
 from models.transforms.lag_windows import lag_windows, normal_scores
 
@@ -72,6 +72,8 @@ def test_simulated_graphs_give_themselves_away_by_variance_until_rescaled():
     assert np.isnan(auroc(SdRatio()).accuracy)
     assert 0.6 < auroc(LagCorrelation(lags_count=3)).auroc_pooled < 0.98
     assert auroc(AllAbsent()).accuracy == auroc(AllAbsent()).all_absent
+    assert auroc(AllPresent()).accuracy == 1 - auroc(AllPresent()).all_absent
+    assert auroc(AllPresent()).auroc_pooled == 0.5
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_t
 
+from models.causalmmm import parent_rounds
 from models.causalmmm.classical import choose_lags, fit_classical
 from models.causalmmm.classical_config import ClassicalConfig
 from models.causalmmm.lag_gram import lag_gram
 from models.causalmmm.parent_rounds import first_guess, flat_prior, run_round
-from models.causalmmm.shop_panel import ShopPanel
 from models.causalmmm.structures import edge_priors, find_structures
+from models.errors import ConvergenceError
 from models.evaluation.graph_scores import lag_and_sign_recovery, score_probabilities, structure_recovery
+from models.shops.panel import ShopPanel
 from models.simulate.shops import ShopsConfig, simulate_shops
 from models.transforms.lag_windows import lag_windows
 
@@ -103,6 +105,17 @@ def test_more_columns_than_rows_and_generous_lags_still_rank_edges():
     world = simulate_shops(replace(WORLD, periods_count=24), 2)
     posterior = fit_classical(world.panel, replace(CONFIG, lags_count=6)).posterior
     assert scores(posterior, world, np.arange(18)).auroc_pooled > 0.8
+
+
+def test_far_more_lags_than_the_data_bear_keep_the_digits_of_the_gram_matrix(monkeypatch):
+    """Slabs that fall to .4 ** 39 swept rows of the Gram matrix out with numbers of 1e17, and nan came back."""
+    world = simulate_shops(replace(WORLD, shops_count=4, channels_count=3), 1)
+    config = replace(CONFIG, lags_count=40, units="node", sweeps=(8, 8))
+    posterior = fit_classical(world.panel, config).posterior
+    assert scores(posterior, world, np.arange(4)).auroc_pooled > 0.9
+    monkeypatch.setattr(parent_rounds, "LEAST_DECAY", 0.0)
+    with np.errstate(all="ignore"), pytest.raises(ConvergenceError, match="fewer lags"):
+        fit_classical(world.panel, config)
 
 
 def test_units_and_rising_curves_of_the_outcome_do_not_matter(world):

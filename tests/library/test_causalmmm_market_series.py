@@ -7,12 +7,12 @@ import pytest
 from models.causalmmm.classical import fit_classical
 from models.causalmmm.classical_config import ClassicalConfig
 from models.causalmmm.classical_storage import load_classical, save_classical
-from models.causalmmm.graph_posterior import GraphPosterior
 from models.causalmmm.market_series import MarketSeries, market_series, panel_of_wide_rows
-from models.causalmmm.shop_panel import ShopPanel, every_edge_but_from
 from models.causalmmm.stability import selection_frequency
 from models.errors import NotFittedError, PanelError
 from models.figures.causal_graph import PROBABILITY_SHOWN, group_edges, node_places
+from models.shops.graph_posterior import GraphPosterior
+from models.shops.panel import ShopPanel, every_edge_but_from
 
 WEEKS = pd.date_range("2024-01-01", periods=5, freq="W-MON")
 

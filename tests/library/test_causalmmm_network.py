@@ -13,7 +13,7 @@ from models.causalmmm.network_config import TrainingConfig
 from models.causalmmm.paper import fit_paper
 from models.causalmmm.paper_config import PaperConfig
 from models.errors import NotFittedError, PanelError
-from models.shop_forecast import forecast_at
+from models.shops.forecast import forecast_at
 from models.simulate.shops import ShopsConfig, simulate_shops
 
 torch.set_num_threads(1)
@@ -55,6 +55,18 @@ def test_pure_elbo_finds_the_graph_without_any_test_statistic(world):
     assert _auroc(fit.posterior.edge_probability, shuffled, world.panel.allowed) < 0.8
     with pytest.raises(NotFittedError, match="encoder='evidence'"):
         fit.score(world.panel)
+
+
+@pytest.mark.parametrize(
+    ("fit", "config"), [(fit_mediamix, replace(CONFIG, encoder="free")), (fit_paper, PaperConfig())]
+)
+def test_lambda_weighs_the_divergence_of_the_edges_alone(world, fit, config):
+    """At the first step of the first epoch, where weights and gates do not know lambda yet."""
+    one_step = replace(config, training=replace(TRAINING, epochs=1, step_every_batch=False))
+    plain, heavy = (fit(world.panel, replace(one_step, divergence_weight=w)).history[0] for w in (1.0, 3.0))
+    assert heavy["edges"] == pytest.approx(3 * plain["edges"]) and heavy["likelihood"] == plain["likelihood"]
+    with pytest.raises(ValueError, match="divergence_weight is -1"):
+        replace(config, divergence_weight=-1.0)
 
 
 def test_evidence_encoder_scores_unseen_shops_with_lag_and_sign_and_survives_the_disk(world, tmp_path):

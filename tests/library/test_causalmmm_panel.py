@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from models.causalmmm.graph_posterior import FRAME_COLUMNS, GraphPosterior
-from models.causalmmm.shop_panel import ShopPanel, every_edge_but_from
 from models.errors import PanelError
+from models.shops.graph_posterior import FRAME_COLUMNS, GraphPosterior
+from models.shops.panel import ShopPanel, every_edge_but_from
 
 NODES = ("search", "gmv", "views")
 

@@ -65,6 +65,7 @@ COLUMNS = {
     "interval_upper interval_level unit difference sign_holds reason",
     "model_comparison": "as_of_date split_kind split method metric value unit variant reason",
     "gate_checks": "as_of_date model_name check_name outcome text",
+    "family_status": "as_of_date family status reason",
     "data_quality": "table_name reason_code rows_count",
 }
 
@@ -127,10 +128,18 @@ def test_health_counts_outcomes_and_never_takes_not_evaluated_for_a_pass():
         }
         for c, p, r in (("tv", True, None), ("mail", None, "not evaluated: no replicates"))
     ]
-    health = judge(tables(gate_checks=GATE, placebo_results=placebos))
-    assert health.counts == {"passed": 2, "failed": 1, "not_evaluated": 2}
+    families = [
+        {"as_of_date": DATE, "family": name, "status": status, "reason": reason}
+        for name, status, reason in (
+            ("hbmmm", "evaluated", None),
+            ("carryover", "not_evaluated", "nobody ran it"),
+        )
+    ]
+    health = judge(tables(gate_checks=GATE, placebo_results=placebos, family_status=families))
+    assert health.counts == {"passed": 2, "failed": 1, "not_evaluated": 3}
     assert not health.is_sound
-    assert health.summary == "1 of 5 checks failed; 2 of 5 were not evaluated, which is not a pass."
+    assert health.summary == "1 of 6 checks failed; 3 of 6 were not evaluated, which is not a pass."
+    assert health.checks.query("group == 'family'")["name"].tolist() == ["carryover"]
     assert judge(tables(gate_checks=GATE[:1])).is_sound
     assert not judge(tables()).is_sound
     assert "No check was made" in judge(tables()).summary

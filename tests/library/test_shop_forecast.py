@@ -10,11 +10,11 @@ from models.baselines.shop_btvc import ShopBTVC
 from models.baselines.shop_lstm import ShopLSTM
 from models.baselines.shop_seasonal_naive import ShopSeasonalNaive
 from models.baselines.shop_wide_deep import ShopWideDeep
-from models.causalmmm.shop_panel import ShopPanel, every_edge_but_from
 from models.errors import PanelError
 from models.evaluation.forecast_search import SearchSpace, changed, forecast_errors, search
-from models.shop_forecast import LEVELS, Forecast, ScaledIntervals, forecast_at
-from models.shop_scaling import ShopScaler
+from models.shops.forecast import LEVELS, Forecast, ScaledIntervals, forecast_at
+from models.shops.panel import ShopPanel, every_edge_but_from
+from models.shops.scaling import ShopScaler
 
 torch.set_num_threads(1)
 NODES = ("spend", "visits", "gmv")

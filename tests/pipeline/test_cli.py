@@ -1,14 +1,17 @@
 """The command line: help, settings errors in words, one run per home, closing of killed runs, readable failures."""
 
+import datetime as dt
 import fcntl
 import io
 import os
 import time
 
 import dagster as dg
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from models.response.causal_graph import graph_from_yaml
 from orchestration import cli
 from orchestration.following import CLI_TAG, RunFollower, close_orphans
 from orchestration.resources.instance import prepare_instance
@@ -23,7 +26,10 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["ui", "--help"], ["hash", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["ui", "--help"], ["hash", "--help"], ["propose-graph", "--help"]],
+)
 def test_help_everywhere(arguments, capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(arguments)
@@ -166,3 +172,50 @@ def test_progress_is_read_back_and_estimates_the_time_left(tmp_path, monkeypatch
     assert read_progress(tmp_path, since=2000) == []
     (tmp_path / "dagster" / "progress" / "torn.json").write_text("{")
     assert len(read_progress(tmp_path, since=0)) == 1
+
+
+DECLARED = "outcome: gmv\nchannels: [tv, search]\nedges: [tv -> gmv, search -> gmv]\n"
+
+
+def publish_edges(home):
+    rows = [
+        {"as_of_date": dt.date(2024, 1, day), "market_id": "a", "source_id": "tv", "target_id": "search", "lag": 1.0,
+         "sign": 1.0, "edge_probability": p, "selection_frequency": 0.9, "structure": 1}
+        for day, p in ((1, 0.95), (8, 0.8))
+    ]  # fmt: skip
+    folder = home / "artefacts" / "reporting"
+    folder.mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(folder / "causal_graph_edges.parquet")
+
+
+def test_the_newest_graph_is_proposed_and_a_file_with_decisions_is_kept(home, tmp_path, capsys):
+    declared, output = tmp_path / "declared.yaml", tmp_path / "graph.yaml"
+    declared.write_text(DECLARED)
+    command = ["propose-graph", "--graph", str(declared), "--output", str(output)]
+    assert cli.main(command) == 1
+    assert "nothing was published in this home yet" in capsys.readouterr().err
+    publish_edges(home)
+    assert cli.main(command) == 0
+    (waiting,) = graph_from_yaml(output.read_text()).waiting
+    assert str(waiting) == "tv -> search" and waiting.probability == 0.8
+    assert cli.main(command) == 1
+    assert "may hold decisions" in capsys.readouterr().err
+    assert cli.main([*command[:3], "--structure", "4"]) == 1
+    assert "no structure 4; the newest graph has [1]" in capsys.readouterr().err
+    assert cli.main(["propose-graph"]) == 1
+    assert "Which series are channels is unknown" in capsys.readouterr().err
+    marts = home / "marts"
+    marts.mkdir()
+    refresh = {"as_of_date": dt.date(2024, 1, 8), "period": "week", "currency_code": "USD", "loads_hash": "h",
+               "source_name": "canonical", "pre_period_end_date": None}  # fmt: skip
+    pd.DataFrame([refresh]).to_parquet(marts / "current_refresh.parquet")
+    folder = marts / "market_channel_periods" / "as_of_date=2024-01-08"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"channel_id": ["tv"]}).to_parquet(folder / "market_channel_periods.parquet")
+    assert cli.main(["propose-graph"]) == 0
+    graph = graph_from_yaml(capsys.readouterr().out)
+    assert {str(e) for e in graph.edges} == {
+        "tv -> search",
+        "search -> gmv",
+        "tv -> gmv",
+    }  # search mediates here

@@ -105,6 +105,7 @@ LINEAGE = {
     ),
     "gate_checks": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.GATE_CHECKS, keys.CHAMPIONS}),
     "report": (keys.CONTRACT_TABLES, {keys.GATE_CHECKS, keys.DATA_QUALITY, *EFFECTS_REST_ON}),
+    "family_status": (CONSUMER_TABLES, {keys.FAMILY_STATUS, keys.CAUSAL_GRAPH_EDGES}),
     "data_quality": (keys.CONTRACT_TABLES, {keys.LANDING_MANIFEST}),
 }
 

@@ -234,6 +234,7 @@ PUBLISHED = [
     "model_comparison",
     "causal_graph_edges",
     "gate_checks",
+    "family_status",
     "data_quality",
 ]
 

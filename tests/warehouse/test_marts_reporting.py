@@ -94,10 +94,13 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
         "outcome": "not_evaluated",
     }
     write(home, "gate_checks", [gate | {"text": "no finite R-hat"}])
+    status = {"family": "causal_graph", "status": "not_evaluated", "reason": "2 periods", "rows_count": 0}
+    write(home, "family_status", [status | {"data_version": "d"}], family="causal_graph")
     publish(home)
     for table in (
         *EFFECT_TABLES,
         "gate_checks",
+        "family_status",
         "placebo_results",
         "robustness_checks",
         "model_comparison",
@@ -121,6 +124,8 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     ]
     (edge,) = published(home, "causal_graph_edges")
     assert (edge["edge_probability"], edge["lag"], edge["sign"], edge["structure"]) == (0.9, 1.5, None, 1)
+    (status,) = published(home, "family_status")
+    assert (status["family"], status["reason"]) == ("causal_graph", "2 periods")
     compared = published(home, "model_comparison")
     assert [(row["method"], row["value"], row["reason"]) for row in compared] == [
         ("hbmmm", None, "not evaluated: x"),
@@ -139,9 +144,12 @@ def test_effects_that_cannot_be_right_fail_the_build(home: Any) -> None:
     write(home, "market_channel_effects", [EFFECT | {"market_id": "m1", "unit": None}])
     score = {"split_kind": "by_consumer", "split": "1", "method": "ridge", "metric": "mae", "model_name": "m"}
     write(home, "model_comparison", [score | {"data_version": "d", "value": None, "reason": None}])
+    silent = {"family": "hbmmm", "status": "skipped", "rows_count": 0, "data_version": "d"}
+    write(home, "family_status", [silent])
     output = publish(home, check=False)
     assert output.returncode == 1
     for failed in (
+        "accepted_values_family_status_status",
         "value_or_reason",
         "interval_holds_mean",
         "accepted_values_channel_effects_estimand",

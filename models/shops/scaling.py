@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri
 
-from models.causalmmm.shop_panel import ShopPanel
 from models.errors import PanelError
+from models.shops.panel import ShopPanel
 
 NODE_SCALES = ("standard", "log")
 OUTCOME_SCALES = ("standard", "log", "ranks")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from models.causalmmm.shop_panel import ShopPanel
+from models.shops.panel import ShopPanel
 
 FRAME_COLUMNS = ("shop_id", "source_id", "target_id", "edge_probability", "lag", "sign", "method")
 

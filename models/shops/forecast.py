@@ -13,8 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from models.causalmmm.shop_panel import ShopPanel
 from models.errors import PanelError
+from models.shops.panel import ShopPanel
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 

@@ -1,0 +1,61 @@
+"""What Gong et al. (WSDM 2024) print of causal graphs; their worlds are not public."""
+
+#: Gong et al. (WSDM 2024), Tables 3 to 6: kind of world -> method -> (ACC, AUROC).
+PAPER = {
+    "sim1": {
+        "paper": (0.923, 0.935),
+        "paper, CM-rw": (0.921, 0.924),
+        "paper, CM-markov": (0.872, 0.887),
+        "InGRA": (0.877, 0.863),
+        "gvar": (0.839, 0.847),
+        "ngc_cmlp": (0.667, 0.694),
+        "granger_ridge": (0.630, 0.628),
+    },
+    "sim2": {
+        "paper": (0.892, 0.903),
+        "paper, CM-rw": (0.858, 0.871),
+        "paper, CM-markov": (0.832, 0.865),
+        "InGRA": (0.856, 0.854),
+        "gvar": (0.784, 0.859),
+        "ngc_cmlp": (0.596, 0.639),
+        "granger_ridge": (0.624, 0.661),
+    },
+    "sim2_d5": {
+        "paper": (0.925, 0.910),
+        "paper, CM-rw": (0.885, 0.842),
+        "paper, CM-markov": (0.854, 0.839),
+        "InGRA": (0.897, 0.882),
+        "gvar": (0.842, 0.884),
+        "ngc_cmlp": (0.623, 0.665),
+        "granger_ridge": (0.612, 0.644),
+    },
+    "sim2_d20": {
+        "paper": (0.875, 0.905),
+        "paper, CM-rw": (0.836, 0.860),
+        "paper, CM-markov": (0.814, 0.825),
+        "InGRA": (0.839, 0.872),
+        "gvar": (0.792, 0.878),
+        "ngc_cmlp": (0.534, 0.595),
+        "granger_ridge": (0.580, 0.603),
+    },
+    "sim2_T30": {
+        "paper": (0.843, 0.852),
+        "paper, CM-rw": (0.800, 0.815),
+        "paper, CM-markov": (0.763, 0.787),
+        "InGRA": (0.774, 0.763),
+        "gvar": (0.693, 0.716),
+        "ngc_cmlp": (0.573, 0.568),
+        "granger_ridge": (0.514, 0.581),
+    },
+    "sim2_T720": {
+        "paper": (0.941, 0.952),
+        "paper, CM-rw": (0.914, 0.932),
+        "paper, CM-markov": (0.868, 0.879),
+        "InGRA": (0.899, 0.907),
+        "gvar": (0.886, 0.890),
+        "ngc_cmlp": (0.744, 0.752),
+        "granger_ridge": (0.735, 0.892),
+    },
+    "sim2_R10": {"paper": (0.918, 0.925), "InGRA": (0.848, 0.865)},
+    "sim2_R20": {"paper": (0.877, 0.882), "InGRA": (0.815, 0.820)},
+}
