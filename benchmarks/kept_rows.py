@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-
 from benchmarks.machine import make_command, provenance
 
 Row = dict[str, Any]
