@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from orchestration.resources.instance import StoreError
 from orchestration.resources.settings import CHECKOUT, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         for item in error.errors():
             print(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}", file=sys.stderr)
-    except (SettingsError, CommandError) as error:
+    except (SettingsError, StoreError, CommandError) as error:
         print(error, file=sys.stderr)
     return 1
 
@@ -100,7 +101,7 @@ def _run(settings: Settings) -> int:
     from rich.console import Console
 
     from orchestration.resources.dbt import ManifestError, require_manifest
-    from orchestration.resources.instance import prepare_instance
+    from orchestration.resources.instance import claim_own_store, prepare_instance
     from orchestration.results import print_places, print_results, table_hashes
 
     console = Console(highlight=False, width=_width())
@@ -112,7 +113,8 @@ def _run(settings: Settings) -> int:
     console.print("[bold]Settings[/]")
     for line in settings.describe():
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    folder = prepare_instance(settings.home)
+    folder = prepare_instance(settings)
+    claim_own_store(settings)
     _listen()
     with _home_lock(folder / "run.lock") as lock:
         log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
@@ -202,7 +204,7 @@ def _execute(key: str) -> int:
     from orchestration.following import CLI_TAG
     from orchestration.resources.instance import prepare_instance
 
-    prepare_instance(load_settings().home)
+    prepare_instance(load_settings())
     from orchestration.definitions import full_refresh_job
 
     with dg.DagsterInstance.get() as instance:
@@ -214,13 +216,14 @@ def _execute(key: str) -> int:
 def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
     """Dagster (webserver, daemon, code server) and MLflow on 127.0.0.1, until Ctrl-C or one of them ends."""
     from orchestration.resources.dbt import ManifestError, require_manifest
-    from orchestration.resources.instance import prepare_instance
+    from orchestration.resources.instance import claim_own_store, prepare_instance
 
     try:
         require_manifest()
     except ManifestError as error:
         raise CommandError(str(error)) from error
-    folder = prepare_instance(settings.home)
+    folder = prepare_instance(settings)
+    claim_own_store(settings)
     (folder / "logs").mkdir(exist_ok=True)
     bin_dir = Path(sys.executable).parent
     host = "127.0.0.1"
@@ -238,7 +241,9 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
         "--workers",
         "1",
     ]
-    mlflow += ["--backend-store-uri", settings.mlflow_tracking_uri, "--no-serve-artifacts"]
+    # not as an argument, which everybody on the machine could read: it may hold a password
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.mlflow_tracking_uri
+    mlflow += ["--no-serve-artifacts"]
     mlflow += ["--default-artifact-root", (settings.home / "mlartifacts").as_uri()]
     commands = {"dagster": (dagster, dagster_port), "mlflow": (mlflow, mlflow_port)}
     children: dict[str, subprocess.Popen] = {}

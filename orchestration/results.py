@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from assets import keys
 from orchestration.resources.artefacts import content_hash
 from orchestration.resources.settings import CHECKOUT, Settings
+from orchestration.resources.stores import masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +64,8 @@ def print_places(settings: Settings, console: "Console") -> None:
         "artefacts": settings.artefacts_dir,
         "refused rows": "schema quarantine of the warehouse, one table per input: row, row_number, reason",
         "report folder": f"{home / 'report'} (nothing is written there yet)",
-        "Dagster": f"{ui}, http://127.0.0.1:3000 (store: {home / 'dagster'})",
-        "MLflow": f"{ui}, http://127.0.0.1:5000 (store: {_masked(settings.mlflow_tracking_uri)})",
+        "Dagster": f"{ui}, http://127.0.0.1:3000 (store: {masked(settings.dagster_storage_uri) or home / 'dagster'})",
+        "MLflow": f"{ui}, http://127.0.0.1:5000 (store: {masked(settings.mlflow_tracking_uri)})",
     }
     (home / "report").mkdir(parents=True, exist_ok=True)
     console.print()
@@ -158,9 +159,3 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _masked(uri: str) -> str:
-    import re
-
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:****@", uri)
