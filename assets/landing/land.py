@@ -32,6 +32,7 @@ from assets.landing.manifest import (
     write_manifest,
     write_parquet,
 )
+from assets.landing.pseudonyms import id_key, other_key, set_key, write_mark
 from assets.landing.reader import (
     FileRefusedError,
     SourceFile,
@@ -217,7 +218,13 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
     new: list[Load] = []
     known: list[KnownFile] = []
     refused: list[RefusedFile] = []
+    key = id_key(settings)
+    reason = other_key(folder, key) if loads else None
+    if reason:
+        raise LandingError([RefusedFile("", settings.source, reason)], settings.source)
     with connect() as connection:
+        if key is not None:
+            set_key(connection, key)
         for source_file in files:
             table_name = source_file.table_name
             try:
@@ -227,7 +234,9 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
                     known.append(KnownFile(table_name, source_file.file_name, load_id, earlier.file_name))
                     staged = staging / f"{load_id}.parquet"
                     if not staged.exists() and not _target(folder, earlier).exists():
-                        _stage(connection, source_file, earlier, staging)  # somebody deleted it: put it back
+                        _stage(
+                            connection, source_file, earlier, staging, hashed=key is not None
+                        )  # somebody deleted it: put it back
                     continue
                 draft = Load(
                     load_id=load_id,
@@ -241,7 +250,7 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
                     extra_column_names=(),
                     landed_at=landed_at,
                 )
-                load = _stage(connection, source_file, draft, staging)
+                load = _stage(connection, source_file, draft, staging, hashed=key is not None)
                 loads[load_id] = load
                 new.append(load)
             except FileRefusedError as error:
@@ -258,6 +267,7 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
     refused += _refuse_lost_files(folder, loads.values(), staging)
     if refused:
         raise LandingError(refused, settings.source)
+    write_mark(folder, key)
     _move_into_place(folder, loads.values(), staging)
     if new:
         write_manifest(settings.landing_dir, source_name, list(loads.values()))
@@ -276,8 +286,13 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
     )
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load: Load, staging: Path) -> Load:
-    """Shape one file into the staging folder, read to its last row; returns its load with counts and columns."""
+def _stage(
+    connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load: Load, staging: Path, *, hashed: bool
+) -> Load:
+    """Shape one file into the staging folder, read to its last row; returns its load with counts and columns.
+
+    hashed: consumer ids land as their pseudonyms, under the key that the connection was given.
+    """
     path = source_file.path
     before = path.stat()
     shape = read_shape(connection, path)
@@ -285,7 +300,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load:
         selected = typed_query(shape, complete_journey.RAW_TABLES[load.table_name].columns)
         extras: tuple[str, ...] = ()
     else:
-        selected = contract_query(shape, CONTRACT[load.table_name])
+        selected = contract_query(shape, CONTRACT[load.table_name], hashed=hashed)
         extras = extra_columns(shape, CONTRACT[load.table_name])
     values = (load.load_id, load.load_sequence, load.file_name, load.landed_at)
     query = f"""
