@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     execute = commands.add_parser(
         "execute", help="run a job in this process (what `run` starts; log on stdout)"
     )
-    for command in (run, ui, hashes, execute):
+    erase = commands.add_parser("erase", help="remove one consumer from everything in the home, with proof")
+    erase.add_argument("--consumer-id", required=True, help="as in the source files; - reads it from stdin")
+    for command in (run, ui, hashes, execute, erase):
         command.add_argument(
             "--home", help="folder that holds everything of a deployment (default: .mediamix)"
         )
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(hashes_as_json(settings))
             return 0
+        if options.command == "erase":
+            return _erase(settings, options.consumer_id)
         if options.command == "execute":
             _end_with_parent()
             return _execute(options.key)
@@ -165,6 +169,23 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
         _explain(console, follower.failures, log_path, child.returncode)
         close_orphans(instance)
     return False
+
+
+def _erase(settings: Settings, consumer_id: str) -> int:
+    """Remove a consumer while no run works in the home; 0 only if the scan afterwards found nothing anywhere."""
+    import dagster as dg
+
+    from orchestration.erase import erase_and_tell
+    from orchestration.resources.instance import claim_own_store, prepare_instance
+
+    consumer_id = sys.stdin.read().rstrip("\r\n") if consumer_id == "-" else consumer_id
+    if not consumer_id:
+        raise CommandError("The consumer's id is empty; give it as it stands in the source files.")
+    folder = prepare_instance(settings)
+    claim_own_store(settings)
+    with _home_lock(folder / "run.lock"), dg.DagsterInstance.get() as instance:
+        _refuse_runs_of_others(instance)
+        return erase_and_tell(settings, consumer_id)
 
 
 def _refuse_runs_of_others(instance: "DagsterInstance") -> None:

@@ -24,6 +24,7 @@ from assets.landing.manifest import (
     SOURCE_NAMES,
     Load,
     connect,
+    landed_columns,
     landing_lock,
     prepare_folders,
     read_manifest,
@@ -46,6 +47,7 @@ from assets.landing.reader import (
 )
 from assets.landing.sources import canonical, complete_journey, simulated
 from assets.landing.sources.canonical import IgnoredFile
+from assets.landing.tombstones import id_column, load_tombstones, without_erased
 
 if TYPE_CHECKING:
     from orchestration.resources.settings import Settings
@@ -132,6 +134,14 @@ class LandingReport:
         ]
         lines += [f"  ignored {item.file_name}: {item.reason}" for item in self.ignored]
         return lines + [f"  note: {note}" for note in self.notes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What happens to consumers on the way: ids become pseudonyms, the erased stay out. The connection knows how."""
+
+    is_hashed: bool
+    has_tombstones: bool
 
 
 def land(settings: Settings) -> LandingReport:
@@ -225,6 +235,7 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
     with connect() as connection:
         if key is not None:
             set_key(connection, key)
+        rules = _Rules(is_hashed=key is not None, has_tombstones=load_tombstones(connection, folder))
         for source_file in files:
             table_name = source_file.table_name
             try:
@@ -235,7 +246,7 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
                     staged = staging / f"{load_id}.parquet"
                     if not staged.exists() and not _target(folder, earlier).exists():
                         _stage(
-                            connection, source_file, earlier, staging, hashed=key is not None
+                            connection, source_file, earlier, staging, rules
                         )  # somebody deleted it: put it back
                     continue
                 draft = Load(
@@ -250,7 +261,7 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
                     extra_column_names=(),
                     landed_at=landed_at,
                 )
-                load = _stage(connection, source_file, draft, staging, hashed=key is not None)
+                load = _stage(connection, source_file, draft, staging, rules)
                 loads[load_id] = load
                 new.append(load)
             except FileRefusedError as error:
@@ -287,12 +298,9 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
 
 
 def _stage(
-    connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load: Load, staging: Path, *, hashed: bool
+    connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load: Load, staging: Path, rules: _Rules
 ) -> Load:
-    """Shape one file into the staging folder, read to its last row; returns its load with counts and columns.
-
-    hashed: consumer ids land as their pseudonyms, under the key that the connection was given.
-    """
+    """Shape one file into the staging folder, read to its last row; returns its load with counts and columns."""
     path = source_file.path
     before = path.stat()
     shape = read_shape(connection, path)
@@ -300,7 +308,7 @@ def _stage(
         selected = typed_query(shape, complete_journey.RAW_TABLES[load.table_name].columns)
         extras: tuple[str, ...] = ()
     else:
-        selected = contract_query(shape, CONTRACT[load.table_name], hashed=hashed)
+        selected = contract_query(shape, CONTRACT[load.table_name], hashed=rules.is_hashed)
         extras = extra_columns(shape, CONTRACT[load.table_name])
     values = (load.load_id, load.load_sequence, load.file_name, load.landed_at)
     query = f"""
@@ -309,6 +317,9 @@ def _stage(
             CAST(? AS TIMESTAMP) AS landed_at
         FROM {shape.relation}
     """
+    name = id_column(load.source_name)
+    if rules.has_tombstones and name in landed_columns(load.source_name, load.table_name):
+        query = without_erased(query, name)
     target = staging / f"{load.load_id}.parquet"
     try:
         rows_count = write_parquet(connection, query, target, (*values, *shape.parameters))

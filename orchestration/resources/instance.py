@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_RUNTIME_SECONDS = 4 * 3600
 STORAGE_VARIABLE = "MEDIAMIX_DAGSTER_STORAGE_URI"
 _OWNER_KEY = "mediamix/home"
+#: The pool of every step that opens warehouse.duckdb: one writer, one opener.
+DUCKDB_POOL = "duckdb"
 
 _COMMON_YAML = f"""\
 # Written by mediamix at the start of every run; edits are overwritten.
@@ -110,7 +112,10 @@ def claim_store(instance: "dg.DagsterInstance", settings: Settings) -> None:
 
 
 def claim_own_store(settings: Settings) -> None:
-    """Make the tables, one process of the home at a time (two at once trip over each other), and ``claim_store``."""
+    """Make the tables, one process of the home at a time (two at once trip over each other), and ``claim_store``.
+
+    The pool gets its limit here: on PostgreSQL, two steps that initialise it to the default fail (Dagster 1.13).
+    """
     if not settings.dagster_storage_uri:
         return
     import dagster as dg
@@ -119,6 +124,8 @@ def claim_own_store(settings: Settings) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with dg.DagsterInstance.get() as instance:
             claim_store(instance, settings)
+            if DUCKDB_POOL not in instance.event_log_storage.get_concurrency_keys():
+                instance.event_log_storage.set_concurrency_slots(DUCKDB_POOL, 1)
 
 
 def _write(path: Path, text: str) -> None:

@@ -166,7 +166,7 @@ def test_a_killed_run_on_postgres_frees_its_slot(parallel, stores, monkeypatch):
     with dg.DagsterInstance.get() as instance:
         run = instance.create_run_for_job(killed, tags={CLI_TAG: "x"}, status=dg.DagsterRunStatus.STARTED)
         storage = instance.event_log_storage
-        storage.initialize_concurrency_limit_to_default("duckdb")
+        assert storage.get_concurrency_keys() == {"duckdb"}
         assert storage.claim_concurrency_slot("duckdb", run.run_id, "warehouse").is_claimed
         assert not storage.claim_concurrency_slot("duckdb", "another run", "warehouse").is_claimed
         assert close_orphans(instance) == [run.run_id]
