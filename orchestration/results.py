@@ -118,8 +118,17 @@ def _print_status(settings: Settings, console: "Console") -> None:
             "select reason_code, sum(rows_count)::bigint from read_parquet(?) group by all order by 2 desc, 1",
             [str(reporting_dir(settings) / "data_quality.parquet")],
         ).fetchall()
+        hidden = connection.execute(
+            "select segment_name, cells_count, consumers_least from read_parquet(?) "
+            "qualify as_of_date = max(as_of_date) over () order by segment_name",
+            [str(reporting_dir(settings) / "suppressed_segments.parquet")],
+        ).fetchall()
     counts = ", ".join(f"{reason} {count:,}" for reason, count in quality)
     console.print(f"Landed rows: {counts or 'none'}", highlight=False, soft_wrap=True)
+    if hidden:
+        cells = _plain(", ".join(f"{name} {count}" for name, count, _ in hidden))
+        text = f"Segments of fewer than {hidden[0][2]} consumers are not shown: {cells}"
+        console.print(text, highlight=False, soft_wrap=True)
     for family, status, reason in statuses:
         if status != "evaluated":
             text = _plain(f"{family}: {status.replace('_', ' ')}: {reason}")

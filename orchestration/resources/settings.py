@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     force_refit: bool = False
     robustness_refits: bool = False
     placebo_replicates_count: int = Field(default=200, ge=1)
+    segment_consumers_least: int = Field(default=10, ge=1)
     second_opinion_consumers_count: int = Field(default=20_000, ge=1_000)
 
     @model_validator(mode="before")
@@ -266,6 +267,7 @@ class Settings(BaseSettings):
             "currency_code": settings.currency_code or "",
             "as_of_date": settings.as_of_date.isoformat() if settings.as_of_date else "",
             "pre_periods_count": int(settings.pre_periods_count or 0),
+            "segment_consumers_least": settings.segment_consumers_least,
             "outcome": "log1p"
             if settings.outcome == "log1p"
             else "money",  # two parts are of the panel's rows

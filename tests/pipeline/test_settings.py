@@ -160,6 +160,7 @@ def test_dbt_variables_are_plain_and_complete(tmp_path):
         "currency_code": "USD",
         "as_of_date": "2017-12-31",
         "pre_periods_count": 12,
+        "segment_consumers_least": 10,
         "outcome": "money",
     }
     assert Settings(home=tmp_path, outcome="log1p").dbt_vars()["outcome"] == "log1p"
