@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@echo "[setup] creating $(VENV) and installing the locked packages (about 3 minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint requirements.lock \
-	  --editable '.[examples,dev]' 2>&1 | awk '/^ *(ERROR|error)/ { print } \
+	  --editable '.[examples,dev,postgres]' 2>&1 | awk '/^ *(ERROR|error)/ { print } \
 	    /^Collecting/ && ++count % 25 == 0 { print "[setup] " count " packages found"; fflush() } \
 	    /^Installing collected/ { print "[setup] installing them"; fflush() }'
 	@touch $@
@@ -112,6 +112,11 @@ lock-check: setup ## prove that the lock resolves on Python 3.11, 3.12 and 3.13 
 	  $(BIN)/python -m pip install --quiet --dry-run --ignore-installed --only-binary=:all: --python-version $$version \
 	    --target .lock-check --requirement .lock-check.txt || exit 1; done
 	@rm -rf .lock-check .lock-check.txt
+
+audit: setup ## known vulnerabilities of the locked packages; says NOT EVALUATED where the index cannot be asked
+	@$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9' \
+	  || { rm -rf .venv-audit; echo "[audit] NOT EVALUATED: pip-audit could not be installed"; exit 2; }
+	@$(BIN)/python -m orchestration.lock_audit .venv-audit/bin/pip-audit; code=$$?; rm -rf .venv-audit; exit $$code
 
 clean: ## remove the environment and caches; keeps MEDIAMIX_HOME
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache dbt_project/target dbt_project/logs

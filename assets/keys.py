@@ -5,6 +5,8 @@
 
 import dagster as dg
 
+from orchestration.resources import instance
+
 RAW = "raw"
 STAGING = "staging"
 INTERMEDIATE = "intermediate"
@@ -156,5 +158,5 @@ REGISTERED_HBMMM = "mediamix-hbmmm"
 REGISTERED_CAUSALMMM = "mediamix-causalmmm"
 
 #: One writer, one opener: every step that opens warehouse.duckdb waits in this pool of size 1.
-DUCKDB_POOL = "duckdb"
+DUCKDB_POOL = instance.DUCKDB_POOL
 OWNERS = ("team:mediamix",)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from orchestration.resources.instance import StoreError
 from orchestration.resources.settings import CHECKOUT, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     propose = commands.add_parser(
         "propose-graph", help="write the found causal graph as YAML for a person to accept edges of"
     )
-    for command in (run, ui, hashes, execute, propose):
+    erase = commands.add_parser("erase", help="remove one consumer from everything in the home, with proof")
+    erase.add_argument("--consumer-id", required=True, help="as in the source files; - reads it from stdin")
+    for command in (run, ui, hashes, execute, propose, erase):
         command.add_argument(
             "--home", help="folder that holds everything of a deployment (default: .mediamix)"
         )
@@ -74,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(hashes_as_json(settings))
             return 0
+        if options.command == "erase":
+            return _erase(settings, options.consumer_id)
         if options.command == "execute":
             _end_with_parent()
             return _execute(options.key)
@@ -85,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         for item in error.errors():
             print(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}", file=sys.stderr)
-    except (SettingsError, CommandError) as error:
+    except (SettingsError, StoreError, CommandError) as error:
         print(error, file=sys.stderr)
     return 1
 
@@ -112,7 +117,7 @@ def _run(settings: Settings) -> int:
     from rich.console import Console
 
     from orchestration.resources.dbt import ManifestError, require_manifest
-    from orchestration.resources.instance import prepare_instance
+    from orchestration.resources.instance import claim_own_store, prepare_instance
     from orchestration.results import print_places, print_results, table_hashes
 
     console = Console(highlight=False, width=_width())
@@ -124,7 +129,8 @@ def _run(settings: Settings) -> int:
     console.print("[bold]Settings[/]")
     for line in settings.describe():
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    folder = prepare_instance(settings.home)
+    folder = prepare_instance(settings)
+    claim_own_store(settings)
     _listen()
     with _home_lock(folder / "run.lock") as lock:
         log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
@@ -177,6 +183,23 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
     return False
 
 
+def _erase(settings: Settings, consumer_id: str) -> int:
+    """Remove a consumer while no run works in the home; 0 only if the scan afterwards found nothing anywhere."""
+    import dagster as dg
+
+    from orchestration.erase import erase_and_tell
+    from orchestration.resources.instance import claim_own_store, prepare_instance
+
+    consumer_id = sys.stdin.read().rstrip("\r\n") if consumer_id == "-" else consumer_id
+    if not consumer_id:
+        raise CommandError("The consumer's id is empty; give it as it stands in the source files.")
+    folder = prepare_instance(settings)
+    claim_own_store(settings)
+    with _home_lock(folder / "run.lock"), dg.DagsterInstance.get() as instance:
+        _refuse_runs_of_others(instance)
+        return erase_and_tell(settings, consumer_id)
+
+
 def _refuse_runs_of_others(instance: "DagsterInstance") -> None:
     """Runs of a schedule or of the UI do not take the lock of the home, so look for them."""
     from orchestration.following import runs_of_others
@@ -214,7 +237,7 @@ def _execute(key: str) -> int:
     from orchestration.following import CLI_TAG
     from orchestration.resources.instance import prepare_instance
 
-    prepare_instance(load_settings().home)
+    prepare_instance(load_settings())
     from orchestration.definitions import full_refresh_job
 
     with dg.DagsterInstance.get() as instance:
@@ -254,13 +277,14 @@ def _propose(settings: Settings, options: argparse.Namespace) -> int:
 def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
     """Dagster (webserver, daemon, code server) and MLflow on 127.0.0.1, until Ctrl-C or one of them ends."""
     from orchestration.resources.dbt import ManifestError, require_manifest
-    from orchestration.resources.instance import prepare_instance
+    from orchestration.resources.instance import claim_own_store, prepare_instance
 
     try:
         require_manifest()
     except ManifestError as error:
         raise CommandError(str(error)) from error
-    folder = prepare_instance(settings.home)
+    folder = prepare_instance(settings)
+    claim_own_store(settings)
     (folder / "logs").mkdir(exist_ok=True)
     bin_dir = Path(sys.executable).parent
     host = "127.0.0.1"
@@ -278,7 +302,9 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
         "--workers",
         "1",
     ]
-    mlflow += ["--backend-store-uri", settings.mlflow_tracking_uri, "--no-serve-artifacts"]
+    # not as an argument, which everybody on the machine could read: it may hold a password
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.mlflow_tracking_uri
+    mlflow += ["--no-serve-artifacts"]
     mlflow += ["--default-artifact-root", (settings.home / "mlartifacts").as_uri()]
     commands = {"dagster": (dagster, dagster_port), "mlflow": (mlflow, mlflow_port)}
     children: dict[str, subprocess.Popen] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from assets import keys
 from orchestration.resources.artefacts import content_hash
 from orchestration.resources.settings import CHECKOUT, Settings
+from orchestration.resources.stores import masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +64,8 @@ def print_places(settings: Settings, console: "Console") -> None:
         "artefacts": settings.artefacts_dir,
         "refused rows": "schema quarantine of the warehouse, one table per input: row, row_number, reason",
         "report": f"{home / 'report' / 'index.html'} (open it in a browser)",
-        "Dagster": f"{ui}, http://127.0.0.1:3000 (store: {home / 'dagster'})",
-        "MLflow": f"{ui}, http://127.0.0.1:5000 (store: {_masked(settings.mlflow_tracking_uri)})",
+        "Dagster": f"{ui}, http://127.0.0.1:3000 (store: {masked(settings.dagster_storage_uri) or home / 'dagster'})",
+        "MLflow": f"{ui}, http://127.0.0.1:5000 (store: {masked(settings.mlflow_tracking_uri)})",
     }
     console.print()
     for name, place in places.items():
@@ -116,8 +117,17 @@ def _print_status(settings: Settings, console: "Console") -> None:
             "select reason_code, sum(rows_count)::bigint from read_parquet(?) group by all order by 2 desc, 1",
             [str(reporting_dir(settings) / "data_quality.parquet")],
         ).fetchall()
+        hidden = connection.execute(
+            "select segment_name, cells_count, consumers_least from read_parquet(?) "
+            "qualify as_of_date = max(as_of_date) over () order by segment_name",
+            [str(reporting_dir(settings) / "suppressed_segments.parquet")],
+        ).fetchall()
     counts = ", ".join(f"{reason} {count:,}" for reason, count in quality)
     console.print(f"Landed rows: {counts or 'none'}", highlight=False, soft_wrap=True)
+    if hidden:
+        cells = _plain(", ".join(f"{name} {count}" for name, count, _ in hidden))
+        text = f"Segments of fewer than {hidden[0][2]} consumers are not shown: {cells}"
+        console.print(text, highlight=False, soft_wrap=True)
     for family, status, reason in statuses:
         if status != "evaluated":
             text = _plain(f"{family}: {status.replace('_', ' ')}: {reason}")
@@ -157,9 +167,3 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _masked(uri: str) -> str:
-    import re
-
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:****@", uri)

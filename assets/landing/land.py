@@ -24,6 +24,7 @@ from assets.landing.manifest import (
     SOURCE_NAMES,
     Load,
     connect,
+    landed_columns,
     landing_lock,
     prepare_folders,
     read_manifest,
@@ -32,6 +33,7 @@ from assets.landing.manifest import (
     write_manifest,
     write_parquet,
 )
+from assets.landing.pseudonyms import id_key, other_key, set_key, write_mark
 from assets.landing.reader import (
     FileRefusedError,
     SourceFile,
@@ -45,6 +47,7 @@ from assets.landing.reader import (
 )
 from assets.landing.sources import canonical, complete_journey, simulated
 from assets.landing.sources.canonical import IgnoredFile
+from assets.landing.tombstones import id_column, load_tombstones, without_erased
 
 if TYPE_CHECKING:
     from orchestration.resources.settings import Settings
@@ -133,6 +136,14 @@ class LandingReport:
         return lines + [f"  note: {note}" for note in self.notes]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What happens to consumers on the way: ids become pseudonyms, the erased stay out. The connection knows how."""
+
+    is_hashed: bool
+    has_tombstones: bool
+
+
 def land(settings: Settings) -> LandingReport:
     """Land the source of ``settings`` into its home and say what happened.
 
@@ -217,7 +228,14 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
     new: list[Load] = []
     known: list[KnownFile] = []
     refused: list[RefusedFile] = []
+    key = id_key(settings)
+    reason = other_key(folder, key) if loads else None
+    if reason:
+        raise LandingError([RefusedFile("", settings.source, reason)], settings.source)
     with connect() as connection:
+        if key is not None:
+            set_key(connection, key)
+        rules = _Rules(is_hashed=key is not None, has_tombstones=load_tombstones(connection, folder))
         for source_file in files:
             table_name = source_file.table_name
             try:
@@ -227,7 +245,9 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
                     known.append(KnownFile(table_name, source_file.file_name, load_id, earlier.file_name))
                     staged = staging / f"{load_id}.parquet"
                     if not staged.exists() and not _target(folder, earlier).exists():
-                        _stage(connection, source_file, earlier, staging)  # somebody deleted it: put it back
+                        _stage(
+                            connection, source_file, earlier, staging, rules
+                        )  # somebody deleted it: put it back
                     continue
                 draft = Load(
                     load_id=load_id,
@@ -241,7 +261,7 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
                     extra_column_names=(),
                     landed_at=landed_at,
                 )
-                load = _stage(connection, source_file, draft, staging)
+                load = _stage(connection, source_file, draft, staging, rules)
                 loads[load_id] = load
                 new.append(load)
             except FileRefusedError as error:
@@ -258,6 +278,7 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
     refused += _refuse_lost_files(folder, loads.values(), staging)
     if refused:
         raise LandingError(refused, settings.source)
+    write_mark(folder, key)
     _move_into_place(folder, loads.values(), staging)
     if new:
         write_manifest(settings.landing_dir, source_name, list(loads.values()))
@@ -276,7 +297,9 @@ def _land_files(settings: Settings, files: Iterable[SourceFile], staging: Path) 
     )
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load: Load, staging: Path) -> Load:
+def _stage(
+    connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load: Load, staging: Path, rules: _Rules
+) -> Load:
     """Shape one file into the staging folder, read to its last row; returns its load with counts and columns."""
     path = source_file.path
     before = path.stat()
@@ -285,7 +308,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load:
         selected = typed_query(shape, complete_journey.RAW_TABLES[load.table_name].columns)
         extras: tuple[str, ...] = ()
     else:
-        selected = contract_query(shape, CONTRACT[load.table_name])
+        selected = contract_query(shape, CONTRACT[load.table_name], hashed=rules.is_hashed)
         extras = extra_columns(shape, CONTRACT[load.table_name])
     values = (load.load_id, load.load_sequence, load.file_name, load.landed_at)
     query = f"""
@@ -294,6 +317,9 @@ def _stage(connection: duckdb.DuckDBPyConnection, source_file: SourceFile, load:
             CAST(? AS TIMESTAMP) AS landed_at
         FROM {shape.relation}
     """
+    name = id_column(load.source_name)
+    if rules.has_tombstones and name in landed_columns(load.source_name, load.table_name):
+        query = without_erased(query, name)
     target = staging / f"{load.load_id}.parquet"
     try:
         rows_count = write_parquet(connection, query, target, (*values, *shape.parameters))

@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 
 from assets.landing.contract import EXTRA_COLUMNS_NAME, EXTRA_COLUMNS_TYPE, ContractTable
+from assets.landing.pseudonyms import ID_COLUMN, pseudonym_sql
 
 _HASH_BLOCK_BYTES = 1 << 20
 _HEADER_MAX_BYTES = 1 << 20
@@ -91,20 +92,23 @@ def read_shape(connection: duckdb.DuckDBPyConnection, path: Path) -> FileShape:
     return shape
 
 
-def contract_query(shape: FileShape, table: ContractTable) -> str:
+def contract_query(shape: FileShape, table: ContractTable, *, hashed: bool = False) -> str:
     """SELECT list and FROM for a landed contract table, without load columns; refuses a file by its columns.
 
     Contract columns come as text in contract order (NULL where an optional one is absent), all others in a map.
+    hashed: the consumer's id comes as its pseudonym; the connection must have been given the key.
     """
     missing = [name for name in table.required_columns if name not in shape.columns]
     if missing:
         raise FileRefusedError(_missing_columns_text(missing, shape.columns, table))
     position = {name: index for index, name in enumerate(shape.columns)}
-    selected = [
-        (_as_text(shape, position[name]) if name in position else "CAST(NULL AS VARCHAR)")
-        + f" AS {quote_identifier(name)}"
+    texts = {
+        name: _as_text(shape, position[name]) if name in position else "CAST(NULL AS VARCHAR)"
         for name in table.column_names
-    ]
+    }
+    if hashed and ID_COLUMN in texts:
+        texts[ID_COLUMN] = pseudonym_sql(texts[ID_COLUMN])
+    selected = [f"{text} AS {quote_identifier(name)}" for name, text in texts.items()]
     extras = extra_columns(shape, table)
     keys = ", ".join(quote_literal(name) for name in extras)
     values = ", ".join(_as_text(shape, position[name]) for name in extras)

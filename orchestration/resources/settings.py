@@ -17,8 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestration.resources.stores import checked_dagster_uri, is_same_database, masked, with_driver
 
 Period = Literal["day", "week", "month"]
 Outcome = Literal["money", "log1p", "two_part"]
@@ -41,6 +43,12 @@ PRE_PERIODS: dict[Period, int] = {"day": 28, "week": 12, "month": 3}
 LEAD_PERIODS: dict[Period, int] = {"day": 7, "week": 3, "month": 1}
 #: Sampler settings; None leaves them to the defaults of the model's own configuration.
 SAMPLER_FIELDS = ("chains_count", "tune_count", "draws_count", "target_accept")
+#: What is printed of a setting that has no value; of all others: (from the data).
+NO_VALUE = dict.fromkeys(SAMPLER_FIELDS, "(the model's own)") | {
+    "id_key": "(none: consumer ids land as they are)"
+}
+#: Secrets come from the environment alone: a file is copied, committed and backed up.
+ENVIRONMENT_ONLY = ("id_key",)
 #: Market tables whose spacing tells the period, best first.
 PERIOD_TABLES = ("market_outcomes", "marketing_activities", "market_covariates", "mediators")
 
@@ -57,7 +65,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, validate_default=True
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        validate_default=True,
+        hide_input_in_errors=True,  # a wrong address may hold a password, and errors are logged
     )
 
     home: Path = CHECKOUT / ".mediamix"
@@ -88,9 +101,12 @@ class Settings(BaseSettings):
     simulated_periods_count: int = Field(default=24, ge=2)
     simulated_confounding: float = Field(default=0.5, ge=0, le=1)
     mlflow_tracking_uri: str = ""
+    dagster_storage_uri: str = ""
+    id_key: SecretStr | None = Field(default=None, min_length=32)
     force_refit: bool = False
     robustness_refits: bool = False
     placebo_replicates_count: int = Field(default=200, ge=1)
+    segment_consumers_least: int = Field(default=10, ge=1)
     second_opinion_consumers_count: int = Field(default=20_000, ge=1_000)
 
     @model_validator(mode="before")
@@ -113,6 +129,7 @@ class Settings(BaseSettings):
         filled["home"] = home
         if not filled.get("mlflow_tracking_uri"):
             filled["mlflow_tracking_uri"] = f"sqlite:///{home / 'mlflow.db'}"
+        filled["mlflow_tracking_uri"] = with_driver(str(filled["mlflow_tracking_uri"]).strip())
         return filled
 
     @field_validator("source")
@@ -144,6 +161,30 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"robustness_refits is set, and outcome is '{self.outcome}': placebos and robustness refit the money "
                 "model only. Unset robustness_refits, or take outcome money."
+            )
+        return self
+
+    @field_validator("dagster_storage_uri")
+    @classmethod
+    def _check_dagster_storage(cls, uri: str) -> str:
+        return checked_dagster_uri(uri)
+
+    @model_validator(mode="after")
+    def _check_stores(self) -> Settings:
+        if is_same_database(self.dagster_storage_uri, self.mlflow_tracking_uri):
+            raise ValueError(
+                f"dagster_storage_uri and mlflow_tracking_uri name the same database, "
+                f"{masked(self.dagster_storage_uri)}: both keep their schema version in a table alembic_version and "
+                "would break each other. Give each a database of its own on the same server."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_id_key(self) -> Settings:
+        if self.id_key is not None and self.source_name != "canonical":
+            raise ValueError(
+                f"id_key is set, and source is {self.source_name}, which holds no ids of your consumers and lands as "
+                "it is. Unset MEDIAMIX_ID_KEY for this run, or name the folder of your own files."
             )
         return self
 
@@ -226,6 +267,7 @@ class Settings(BaseSettings):
             "currency_code": settings.currency_code or "",
             "as_of_date": settings.as_of_date.isoformat() if settings.as_of_date else "",
             "pre_periods_count": int(settings.pre_periods_count or 0),
+            "segment_consumers_least": settings.segment_consumers_least,
             "outcome": "log1p"
             if settings.outcome == "log1p"
             else "money",  # two parts are of the panel's rows
@@ -236,10 +278,14 @@ class Settings(BaseSettings):
         lines = []
         for name in type(self).model_fields:
             value = getattr(self, name)
-            if isinstance(value, str):
-                value = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:****@", value)
+            if name == "dagster_storage_uri" and not value:
+                value = f"(SQLite in {self.home / 'dagster'})"
+            elif isinstance(value, str):
+                value = masked(value)
+            elif isinstance(value, SecretStr):
+                value = "(set, not shown)"
             elif value is None:
-                value = "(the model's own)" if name in SAMPLER_FIELDS else "(from the data)"
+                value = NO_VALUE.get(name, "(from the data)")
             lines.append(f"{name} = {value}")
         return lines
 
@@ -257,11 +303,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         if environment.get(ENV_PREFIX + name.upper())
     }
     home = Path(from_environment.get("home") or Settings.model_fields["home"].default).expanduser()
-    values = _read_toml(home / TOML_NAME, forbidden=("home",)) | from_environment
+    values = _read_toml(home / TOML_NAME, forbidden=("home", *ENVIRONMENT_ONLY)) | from_environment
     source = str(values.get("source") or Settings.model_fields["source"].default)
     if _source_name(source) == "canonical":
         folder = Path(source).expanduser()
-        values = _read_toml(folder / TOML_NAME, forbidden=("home", "source")) | values
+        values = _read_toml(folder / TOML_NAME, forbidden=("home", "source", *ENVIRONMENT_ONLY)) | values
     settings = Settings(**values)
     return settings.resolved() if _has_landed_period_tables(settings) else settings
 

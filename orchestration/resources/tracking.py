@@ -4,12 +4,14 @@ SQLite by default (``<home>/mlflow.db``), files below ``<home>/mlartifacts``. ml
 takes seconds, and loading definitions must not pay them.
 """
 
+import fcntl
 import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +74,7 @@ class Tracking:
 
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
+        _make_tables(self.uri, self.artifact_root)
         return mlflow
 
     def experiment_id(self, family: str) -> str:
@@ -83,7 +86,15 @@ class Tracking:
             return str(found.experiment_id)
         location = self.artifact_root / family
         location.mkdir(parents=True, exist_ok=True)
-        return str(mlflow.create_experiment(name, artifact_location=location.as_uri()))
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(mlflow.create_experiment(name, artifact_location=location.as_uri()))
+        except MlflowException as error:
+            found = mlflow.get_experiment_by_name(name)  # another process may have been quicker
+            if found is None:
+                raise error
+            return str(found.experiment_id)
 
     @contextmanager
     def run(
@@ -171,6 +182,20 @@ class Tracking:
             raise
         found = dict(model.aliases).get(alias)
         return None if found is None else str(found)
+
+
+@cache
+def _make_tables(uri: str, artifact_root: Path) -> None:
+    """Have MLflow make its tables, one process of the home at a time: of two that start on an empty database at once,
+    one would fail (MLflow 3.17 takes no lock for its tracking tables)."""
+    if uri.startswith(("http://", "https://")):
+        return
+    from mlflow import MlflowClient
+
+    artifact_root.mkdir(parents=True, exist_ok=True)
+    with (artifact_root / ".tables.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
 def log_tables(mlflow: Any, tables: "Mapping[str, pd.DataFrame]", folder: str, most_rows: int = 5000) -> None:

@@ -16,6 +16,7 @@ from orchestration import cli
 from orchestration.following import CLI_TAG, RunFollower, close_orphans
 from orchestration.resources.instance import prepare_instance
 from orchestration.resources.progress import progress_writer, read_progress
+from orchestration.resources.settings import Settings
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_hash_of_a_fresh_home_is_empty(home, capsys):
 
 
 def test_a_second_run_in_the_same_home_is_refused(home):
-    folder = prepare_instance(home)
+    folder = prepare_instance(Settings(home=home))
     with (folder / "run.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with (
@@ -74,7 +75,7 @@ def test_a_second_run_in_the_same_home_is_refused(home):
 
 
 def test_a_killed_run_is_closed_and_its_slot_is_free(home):
-    prepare_instance(home)
+    prepare_instance(Settings(home=home))
     with dg.DagsterInstance.get() as instance:
 
         @dg.job
@@ -116,7 +117,7 @@ def follow(instance, home, result):
 
 
 def test_following_tells_steps_failures_and_checks(home):
-    prepare_instance(home)
+    prepare_instance(Settings(home=home))
     check = dg.AssetCheckSpec("is_good", asset="good")
 
     @dg.asset(check_specs=[check])

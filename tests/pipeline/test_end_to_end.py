@@ -432,6 +432,33 @@ def test_nothing_that_is_stored_is_pickled(second):
             assert not (len(head) == 2 and head[0] == 0x80 and head[1] in range(2, 6)), path
 
 
+def test_one_consumer_is_erased_from_everything_that_a_run_left(second, tmp_path):
+    from assets.privacy.erasure import erase
+    from models.hbmmm.fit import HBMMMFit
+    from orchestration.resources.settings import Settings
+
+    home = shutil.copytree(second.home, tmp_path / "home")
+    result = erase(Settings(home=home, source=str(second.home.parent / "source")), ODD_CONSUMER)
+    assert result.is_proven, result.scan
+    places = {removal.place for removal in result.removals}
+    assert {
+        "artefacts: saved fits",
+        "artefacts: tables",
+        "mlartifacts: saved fits",
+        "marts: tables",
+    } <= places
+    folders = [path.parent for path in home.rglob("fit/fit.json")]
+    assert len(folders) == 2  # the fit, and its copy in the registered model
+    for folder in folders:
+        assert ODD_CONSUMER not in HBMMMFit.load(folder).consumer_ids
+    table = "artefacts/reporting/consumer_channel_effects.parquet"
+    query = f"select * from '{{}}/{table}' where consumer_id != ? order by all"
+    before, after = (
+        duckdb.execute(query.format(one), [ODD_CONSUMER]).fetchall() for one in (second.home, home)
+    )
+    assert before == after != []
+
+
 def test_the_run_in_mlflow_holds_what_the_fit_was(first, run_python):
     from models.hbmmm.config import HBMMMConfig
 

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from assets import keys
-from orchestration.resources.instance import DAGSTER_YAML, MAX_RUNTIME_SECONDS, prepare_instance
+from orchestration.resources.instance import MAX_RUNTIME_SECONDS, dagster_yaml, prepare_instance
+from orchestration.resources.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +68,10 @@ def test_dagster_yaml_survives_crashes(tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.setenv("MEDIAMIX_HOME", "")
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "")
-    folder = prepare_instance(tmp_path / "home")
+    settings = Settings(home=tmp_path / "home")
+    folder = prepare_instance(settings)
     written = yaml.safe_load((folder / "dagster.yaml").read_text())
-    assert written == yaml.safe_load(DAGSTER_YAML)
+    assert written == yaml.safe_load(dagster_yaml(settings))
     assert written["telemetry"] == {"enabled": False}
     assert written["run_monitoring"]["enabled"] is True
     assert written["run_monitoring"]["max_runtime_seconds"] == MAX_RUNTIME_SECONDS

@@ -63,7 +63,7 @@ def test_the_process_environment_is_read(tmp_path, monkeypatch):
     assert (settings.home, settings.draws_count, settings.currency_code) == (tmp_path, 77, "USD")
 
 
-@pytest.mark.parametrize("name", ["MEDIAMIX_SED", "MEDIAMIX_seed", "mediamix_home", "MEDIAMIX_ID_KEY"])
+@pytest.mark.parametrize("name", ["MEDIAMIX_SED", "MEDIAMIX_seed", "mediamix_home"])
 def test_unknown_variable_is_named(name):
     with pytest.raises(SettingsError, match=f"{name}: no such setting"):
         load_settings({name: "1"})
@@ -74,6 +74,7 @@ def test_unknown_variable_is_named(name):
     [
         ("sed = 1", "unknown setting sed"),
         ("home = 'x'", "home cannot be set in this file"),
+        ("id_key = 'x'", "id_key cannot be set in this file"),
         ("seed = ", "not valid TOML"),
     ],
 )
@@ -115,8 +116,37 @@ def test_secrets_are_not_printed(tmp_path):
     settings = Settings(home=tmp_path, mlflow_tracking_uri="postgresql://user:hush@db.example/mlflow")
     text = "\n".join(settings.describe())
     assert "hush" not in text
-    assert "postgresql://user:****@db.example/mlflow" in text
+    assert "postgresql+psycopg2://user:****@db.example/mlflow" in text
     assert f"home = {tmp_path}" in text
+
+
+@pytest.mark.parametrize(
+    "uri", ["postgresql://u:h@ush@db/x", "postgresql://db/x?sslmode=require&password=hush"]
+)
+def test_odd_passwords_are_not_printed_either(uri, tmp_path):
+    text = "\n".join(Settings(home=tmp_path, dagster_storage_uri=uri).describe())
+    assert "ush" not in text
+    assert "db/x" in text
+
+
+@pytest.mark.parametrize("uri", ["mysql://user:hush@db/x", "postgresql://user:hush@db", "hush"])
+def test_an_address_that_is_no_database_is_refused_without_its_password(uri, tmp_path):
+    with pytest.raises(ValidationError, match="names no PostgreSQL database") as caught:
+        Settings(home=tmp_path, dagster_storage_uri=uri)
+    assert "user:hush" not in str(caught.value)
+
+
+def test_one_database_cannot_hold_both_stores(tmp_path):
+    uris = {
+        "dagster_storage_uri": "postgresql://a:b@db:5432/x",
+        "mlflow_tracking_uri": "postgres://c:d@DB/x/",
+    }
+    with pytest.raises(ValidationError, match=r"name the same database.*alembic_version"):
+        Settings(home=tmp_path, **uris)
+    apart = Settings(home=tmp_path, **(uris | {"mlflow_tracking_uri": "postgres://c:d@db/y"}))
+    assert apart.mlflow_tracking_uri == "postgresql+psycopg2://c:d@db/y"
+    schemas = [f"postgresql://db/x?options=-csearch_path%3D{name}" for name in "ab"]
+    Settings(home=tmp_path, dagster_storage_uri=schemas[0], mlflow_tracking_uri=schemas[1])
 
 
 def test_dbt_variables_are_plain_and_complete(tmp_path):
@@ -130,6 +160,7 @@ def test_dbt_variables_are_plain_and_complete(tmp_path):
         "currency_code": "USD",
         "as_of_date": "2017-12-31",
         "pre_periods_count": 12,
+        "segment_consumers_least": 10,
         "outcome": "money",
     }
     assert Settings(home=tmp_path, outcome="log1p").dbt_vars()["outcome"] == "log1p"

@@ -64,7 +64,12 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     write(home, "channel_effects", [other], family="within_consumer")
     write(home, "market_channel_effects", [EFFECT | {"market_id": "'; drop table x; --"}])
     segment = {"segment_name": "plan", "segment_value": "007", "consumers_count": 10}
-    write(home, "segment_channel_effects", [EFFECT | segment])
+    small = [segment | {"segment_value": value, "consumers_count": 9} for value in ("a", "b")]
+    write(
+        home,
+        "segment_channel_effects",
+        [EFFECT | one for one in (segment, *small, small[0] | {"method": "x"})],
+    )
     write(home, "consumer_channel_effects", [EFFECT | {"consumer_id": "NULL", "learned_share": 0.1}])
     placebo = {"placebo_kind": "lead", "channel_id": "tv", "estimand": "slope", "data_version": "d"}
     write(home, "placebo_results", [placebo | {"reason": "not evaluated"}])
@@ -110,7 +115,16 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
         assert schema.names == list(ARTEFACT_SCHEMAS[table])
     assert [row["method"] for row in published(home, "channel_effects")] == ["posterior", "within"]
     assert published(home, "market_channel_effects")[0]["market_id"] == "'; drop table x; --"
-    assert published(home, "segment_channel_effects")[0]["segment_value"] == "007"
+    assert [row["segment_value"] for row in published(home, "segment_channel_effects")] == ["007"]
+    assert published(home, "suppressed_segments") == [
+        {
+            "as_of_date": AS_OF_DATE,
+            "segment_name": "plan",
+            "consumers_least": 10,
+            "cells_count": 2,
+            "rows_count": 3,
+        }
+    ]
     assert published(home, "consumer_channel_effects")[0]["consumer_id"] == "NULL"
     placebos = published(home, "placebo_results")
     assert [(row["placebo_kind"], row["passed"], row["p_value"]) for row in placebos] == [

@@ -1,9 +1,9 @@
 {{ config(post_hook="{{ export_reporting(effect_key(['segment_name', 'segment_value'])) }}") }}
 
--- cells of fewer than 10 consumers are never shown
+-- cells of few consumers are never shown; suppressed_segments counts them
 {{ effect_table(
     'segment_channel_effects',
     level_keys=['segment_name', 'segment_value'],
     level_values=['consumers_count'],
-    condition='consumers_count >= 10'
+    condition='consumers_count >= ' ~ (var('segment_consumers_least') | int)
 ) }}

@@ -1,0 +1,1 @@
+"""Erasure of one consumer from a home, and the scan that proves it."""
