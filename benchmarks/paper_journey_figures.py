@@ -36,7 +36,7 @@ def figure_3(fit: Any, panel: ConsumerPanel) -> bytes:
     """Noise and spreads, coefficients of the count for four markets and four consumers, and their averages.
 
     All per standard deviation of the panel's exposures; market and consumer panels are of the channel whose consumers
-    differ most. The concave column, the same for all consumers, is in none of them.
+    differ most. The concave column, by which consumers differ as their characteristics do, is in none of them.
     """
     from models.evaluation.group_slopes import group_slope_draws
     from models.figures.posterior_grid import posterior_grid

@@ -59,8 +59,8 @@ def complete_journey(c: dict[str, Any] | None) -> list[str]:
         "",
         "*Figure 3. Of the paper's population parameters only spreads are defined here: the home's fit has a concave "
         "exposure column beside the count and one noise a stratum of spend, so that no single mu, sigma_alpha and "
-        "sigma_epsilon stand for it. Markets, households and averages are coefficients of the count alone; the concave "
-        "column is the same for everybody and is in Table 6's slopes.*",
+        "sigma_epsilon stand for it. Markets, households and averages are coefficients of the count alone; in the "
+        "concave column households differ only as their characteristics do, and Table 6's slopes hold both.*",
         "",
         "![Figure 5: individual effects](hbmmm_paper_journey_figure_5.png)",
         "",
