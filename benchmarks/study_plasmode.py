@@ -22,7 +22,6 @@ from benchmarks.machine import ROOT, provenance
 from benchmarks.plasmode_page import page, picture, placebo, recovery, without_noise
 from models.simulate.study_worlds import SEED
 
-STUDY = ROOT / "docs" / "studies"
 CHARACTERISTIC = "age_years"
 # channel: dollars of the first exposure, bend, decay where effects carry over. store_mailer: none, a true zero.
 EFFECTS = {
@@ -198,6 +197,54 @@ def estimate_rows(method: str, segment: str, effects: pd.DataFrame) -> list[list
     return [[method, segment, *row] for row in numbers]
 
 
+def measure_chosen(replicate: int, folder: str) -> dict[str, Any]:
+    """One injection that carries over, decays and bends chosen from the data (models/hbmmm/carryover.py), not given.
+
+    The choice is made once, with the injection, and the same candidates are fitted with and without it, so that the
+    difference is of purchases alone and what real effects carry over cancels.
+    """
+    from models.hbmmm.carryover import CarryoverConfig, choose_carryover, fit_carryover
+    from models.hbmmm.carryover_effects import carryover_effects
+
+    begun = time.process_time()
+    panel, plasmode = real_panel(), plasmode_of("carry_over", replicate, folder)
+    bought = replace(panel, gmv=panel.gmv + plasmode.realised.sum(axis=1))
+    base = base_fit(SETTINGS[0], folder)
+    choice = choose_carryover(
+        bought, base, CarryoverConfig(seed=SEED), lambda text, share: print(f"  {text}", flush=True)
+    )
+    rows = {}
+    for name, one in (("with", bought), ("without", panel)):
+        effects = carryover_effects(fit_carryover(one, base, choice), one).channel
+        rows[name] = estimate_rows("hbmmm", "all", effects[effects["horizon"] == wanted_horizon(effects)])
+    truth = plasmode.truth()
+    truth = truth[truth["exposure_distribution"] == "panel_rows"]
+    truth = truth[truth["horizon"] == wanted_horizon(truth)].set_index(["channel_id", "estimand"])["value"]
+    without = {(row[2], row[3]): row for row in rows["without"]}
+    return {
+        "probabilities": choice.decay_probabilities.to_dict("records"),
+        "is_refuted": choice.is_refuted,
+        "scored": len(choice.scores),
+        "drawn": len(choice.drawn),
+        "cells": [
+            {
+                "channel_id": channel,
+                "estimand": estimand,
+                "difference": mean - without[channel, estimand][4],
+                "published_error": without[channel, estimand][5],
+                "truth": float(truth[channel, estimand]),
+            }
+            for _, _, channel, estimand, mean, _ in rows["with"]
+        ],
+        "seconds": time.process_time() - begun,
+    }
+
+
+def wanted_horizon(effects: pd.DataFrame) -> pd.Series:
+    """Row by row the horizon that is judged: slopes in the period of exposure, contributions of all exposures."""
+    return effects["estimand"].map({"contribution": "total"}).fillna("immediate")
+
+
 def measure_swap(replicate: int, folder: str) -> dict[str, Any]:
     """Estimates of every method where look-alikes have exchanged their exposure histories."""
     from models.checks.placebo import look_alike_groups, swap_histories
@@ -239,6 +286,7 @@ def main() -> None:
     parser.add_argument("--injections", type=int, default=30, help="replicates of each injection, 2 or more")
     parser.add_argument("--swaps", type=int, default=60, help="exchanges of exposure histories, 2 or more")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--output", default="docs/studies", help="folder, from the repository's root")
     options = parser.parse_args()
     begun = time.perf_counter()
     panel, refresh = real_panel(), load_refresh()
@@ -256,6 +304,7 @@ def main() -> None:
     swaps = {job_key(("swap", r)): (r, str(folder)) for r in range(options.swaps)}
     injected = run_jobs(path, injections, measure_injection, options.processes)
     swapped = run_jobs(path, swaps, measure_swap, options.processes)
+    chosen = run_jobs(path, {"chosen 0": (0, str(folder))}, measure_chosen, 1)["chosen 0"]
     gmv = float(panel.gmv.sum())
     found = {
         s: {arguments[1]: injected[k] for k, arguments in injections.items() if arguments[0] == s}
@@ -269,6 +318,7 @@ def main() -> None:
             "base fit": mean_seconds(fitted.values()),
             **{f"injection, {s}": mean_seconds(found[s].values()) for s in SETTINGS},
             "swap": mean_seconds(swapped.values()),
+            "decays chosen": mean_seconds([chosen]),
         },
         "seed": SEED,
         "source": refresh.source_name,
@@ -285,12 +335,14 @@ def main() -> None:
         "swappable_share": swappable_share(look_alike_groups(panel)),
         "recovery": {s: recovery(found[s], gmv) for s in SETTINGS},
         "without_noise": {s: without_noise(found[s]) for s in found},
+        "chosen": chosen,
         "placebo": placebo(swapped.values(), gmv),
     }
-    STUDY.mkdir(parents=True, exist_ok=True)
-    (STUDY / "plasmode.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (STUDY / "plasmode.md").write_text(page(content), encoding="utf-8")
-    (STUDY / "plasmode.png").write_bytes(picture(content))
+    place = ROOT / options.output
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "plasmode.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (place / "plasmode.md").write_text(page(content), encoding="utf-8")
+    (place / "plasmode.png").write_bytes(picture(content))
     print(page(content))
 
 
