@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.checkpoint import FOLDER, fingerprint, job_key, run_jobs
 from benchmarks.machine import ROOT, provenance
 from models.simulate.study_worlds import SEED
 
-STUDY = ROOT / "docs" / "studies"
 WORLDS = 40
 DRAWS = 300
 PROCESSES = 2
@@ -57,10 +57,17 @@ METHODS = (
     "ipw_characteristics",
     "naive_difference",
 )
+#: Further estimands whose coverage is kept, all with the truth EFFECT: name -> method of each.
+OTHERS = {
+    "att_exposed": ("aipw_lagged", "ipw_lagged", "ipw_characteristics", "naive_difference"),
+    "cate": ("aipw_lagged",),
+}
+DOSES = "slope: dose_weighted"
+COLUMNS = ["mean", "standard_deviation", "interval_lower", "interval_upper"]
 
 
 def world(task: tuple[str, int]) -> dict[str, Any]:
-    """One world of a kind: per method (ate_exposed) and own-median variant the estimate, error and interval."""
+    """One world of a kind: per method, further estimand and own-median variant the estimate, error and interval."""
     from models.effects.causal_effects import CausalConfig, causal_effects
     from models.simulate.wave_worlds import WaveWorldConfig, simulate_wave_world
 
@@ -68,17 +75,73 @@ def world(task: tuple[str, int]) -> dict[str, Any]:
     settings = WaveWorldConfig(effect=EFFECT, **KINDS[kind])
     rng = np.random.default_rng([SEED, list(KINDS).index(kind), number])
     panel = simulate_wave_world(settings, rng)
-    found = causal_effects(panel, rng, CausalConfig(bootstrap_draws=DRAWS))
-    table = found.channel[found.channel["estimand"] == "ate_exposed"].set_index("method")
-    columns = ["mean", "standard_deviation", "interval_lower", "interval_upper"]
+    segments = {"half": half_of(panel)}
+    found = causal_effects(panel, rng, CausalConfig(bootstrap_draws=DRAWS), segments=segments)
+    by_estimand = found.channel.set_index(["estimand", "method"])
+    table = by_estimand.loc["ate_exposed"]
+    half = found.segment[found.segment["segment_value"] == "one"].set_index(["estimand", "method"])
+    effects = pd.concat([by_estimand[COLUMNS], half[COLUMNS]]).astype(float)
     overlap = found.overlap.set_index("method")["trimmed_share"]
     return {
         "kind": kind,
         "number": number,
-        "methods": {method: table.loc[method, columns].astype(float).tolist() for method in METHODS},
+        "methods": {method: table.loc[method, COLUMNS].astype(float).tolist() for method in METHODS},
+        "others": {
+            f"{estimand}: {method}": effects.loc[(estimand, method)].tolist()
+            for estimand, methods in OTHERS.items()
+            for method in methods
+        }
+        | {DOSES: dose_slope(kind, number)},
         "variants": _variants(panel, rng),
         "trimmed": {method: float(overlap[method]) for method in ("aipw_own_median", "aipw_lagged")},
     }
+
+
+def half_of(panel: Any) -> np.ndarray:
+    """(N,) "one" or "other": those whose recorded cause is above zero; where none is recorded, every other consumer."""
+    if "who" in panel.characteristics:
+        chosen = panel.characteristics["who"].to_numpy(dtype=float) > 0
+    else:
+        chosen = np.arange(panel.consumers_count) % 2 == 0
+    return np.where(chosen, "one", "other").astype(object)
+
+
+def dose_panel(kind: str, number: int) -> Any:
+    """The world of a kind with counts in place of 0 and 1, each worth EFFECT.
+
+    Counts are Poisson, log rates linear in the same cause, and 0 outside the world's waves.
+    """
+    from models.simulate.wave_worlds import WaveWorldConfig, simulate_wave_world
+
+    settings = WaveWorldConfig(effect=EFFECT, **KINDS[kind])
+    seed = [SEED, list(KINDS).index(kind), number, 1]
+    panel = simulate_wave_world(settings, np.random.default_rng(seed))
+    cause = np.random.default_rng(seed).normal(size=settings.consumers_count)  # what that world drew first
+    period = panel.period_index
+    is_reached = np.bincount(period, panel.exposures[:, 0]) > 0
+    rates = np.exp(-0.5 + 0.4 * settings.targeting * cause[panel.consumer_index] + 0.4 * np.sin(period))
+    counts = np.random.default_rng([*seed, 1]).poisson(rates) * is_reached[period]
+    gmv = panel.gmv + EFFECT * (counts - panel.exposures[:, 0])
+    return replace(panel.with_exposures(counts[:, None].astype(float)), gmv=gmv)
+
+
+def dose_slope(kind: str, number: int) -> list[float]:
+    """Estimate, error and interval of dose weighting as the causal layer does it, NaN where it refuses."""
+    from models.effects.exposure_counts import fit_count_exposure, weighted_dose_slope
+    from models.effects.propensity import history_features
+    from models.errors import ConvergenceError, OverlapError
+
+    panel = dose_panel(kind, number)
+    features, names = history_features(panel)
+    try:
+        fit = fit_count_exposure(features, panel.exposures[:, 0], names, panel.consumer_index)
+    except (OverlapError, ConvergenceError):
+        return [float("nan")] * 4
+    rng = np.random.default_rng([SEED, list(KINDS).index(kind), number, 2])
+    found = weighted_dose_slope(
+        fit, panel.gmv, panel.consumer_index, rng, period_index=panel.period_index, draws_count=DRAWS
+    )
+    return [found.estimate, found.standard_error, found.interval_lower, found.interval_upper]
 
 
 def _variants(panel: Any, rng: np.random.Generator) -> dict[str, list[float]]:
@@ -106,12 +169,15 @@ def main() -> None:
     """Run the worlds that are not done, write docs/studies/causal_layer.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=WORLDS, help="of each kind")
-    count = parser.parse_args().worlds
+    parser.add_argument("--processes", type=int, default=PROCESSES)
+    parser.add_argument("--output", default="docs/studies", help="folder, from the repository's root")
+    options = parser.parse_args()
+    count, folder = options.worlds, ROOT / options.output
     begun = time.perf_counter()
-    STUDY.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     tasks = [(kind, n) for kind in KINDS for n in range(count)]
     path = FOLDER / f"causal-{fingerprint(world)}.jsonl"
-    done = run_jobs(path, {job_key(task): (task,) for task in tasks}, world, PROCESSES)
+    done = run_jobs(path, {job_key(task): (task,) for task in tasks}, world, options.processes)
     found = {task: done[job_key(task)] for task in tasks}
     content = {
         "command": f"make study-causal WORLDS={count}",
@@ -122,24 +188,28 @@ def main() -> None:
         "effect": EFFECT,
         "kinds": {kind: summary([found[kind, n] for n in range(count)]) for kind in KINDS},
     }
-    (STUDY / "causal_layer.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (STUDY / "causal_layer.md").write_text(page(content), encoding="utf-8")
+    (folder / "causal_layer.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / "causal_layer.md").write_text(page(content), encoding="utf-8")
     print(page(content))
 
 
 def summary(worlds: list[dict[str, Any]]) -> dict[str, Any]:
     """Bias, spread, mean error, coverage and mean width of each method and variant over worlds of one kind."""
     out: dict[str, Any] = {}
-    for group in ("methods", "variants"):
+    for group in ("methods", "others", "variants"):
         out[group] = {name: _figures([one[group][name] for one in worlds]) for name in worlds[0][group]}
     names = worlds[0]["trimmed"]
     out["trimmed_share"] = {name: float(np.mean([one["trimmed"][name] for one in worlds])) for name in names}
     return out
 
 
-def _figures(rows: list[list[float]]) -> dict[str, float | int]:
+def _figures(rows: list[list[float]]) -> dict[str, float | int | None]:
+    """Of the worlds that have an estimate; None where fewer than two have."""
     values = np.array(rows, dtype=float)
     values = values[np.isfinite(values).all(axis=1)]
+    if len(values) < 2:
+        names = ("bias", "sd", "standard_error", "width", "coverage")
+        return {"worlds": len(values), **dict.fromkeys(names)}
     mean, error, lower, upper = values.T
     return {
         "worlds": len(values),
@@ -153,7 +223,12 @@ def _figures(rows: list[list[float]]) -> dict[str, float | int]:
 
 def page(content: dict[str, Any]) -> str:
     """The study for people."""
-    return "\n".join([*_head(content), *_variant_table(content), *_method_table(content)]) + "\n"
+    return (
+        "\n".join(
+            [*_head(content), *_variant_table(content), *_method_table(content), *_others_table(content)]
+        )
+        + "\n"
+    )
 
 
 def _head(content: dict[str, Any]) -> Iterator[str]:
@@ -195,16 +270,42 @@ def _variant_table(content: dict[str, Any]) -> Iterator[str]:
 
 def _method_table(content: dict[str, Any]) -> Iterator[str]:
     yield from ("", "## Every method, as published (`ate_exposed`)", "")
+    yield from _coverage_table(content, "methods", METHODS)
+
+
+def _others_table(content: dict[str, Any]) -> Iterator[str]:
+    yield from (
+        "",
+        "## Further estimands: the exposed (`att_exposed`), one segment (`cate`), doses (`slope`)",
+        "",
+    )
+    yield (
+        "The truth of all is the same. The segment is the half of the consumers whose recorded cause is above zero, "
+        "and every other consumer where the cause is latent. Doses are of worlds of the same kinds with Poisson counts "
+        "in place of exposed or not (in waves the count model is wrong: nobody is reached between them). Where a "
+        "method had no estimate in some worlds, the number of the others stands in the cell."
+    )
+    yield ""
+    names = tuple(f"{estimand}: {method}" for estimand, methods in OTHERS.items() for method in methods)
+    names += (DOSES,)
+    yield from _coverage_table(content, "others", names)
+
+
+def _coverage_table(content: dict[str, Any], group: str, names: tuple[str, ...]) -> Iterator[str]:
     yield "Coverage, then bias and median width of the interval."
     yield ""
-    yield "| worlds | " + " | ".join(METHODS) + " |"
-    yield "|---" * (1 + len(METHODS)) + "|"
+    yield "| worlds | " + " | ".join(names) + " |"
+    yield "|---" * (1 + len(names)) + "|"
     for kind, found in content["kinds"].items():
-        cells = [
-            f"{v['coverage']:.2f} ({v['bias']:+.1f}, {v['width']:.1f})"
-            for v in (found["methods"][m] for m in METHODS)
-        ]
+        cells = [_coverage_cell(found[group][name], content["worlds"]) for name in names]
         yield f"| {kind} | " + " | ".join(cells) + " |"
+
+
+def _coverage_cell(v: dict[str, Any], worlds: int) -> str:
+    if v["coverage"] is None:
+        return f"- ({v['worlds']} worlds)"
+    fewer = "" if v["worlds"] == worlds else f", {v['worlds']} worlds"
+    return f"{v['coverage']:.2f} ({v['bias']:+.1f}, {v['width']:.1f}{fewer})"
 
 
 if __name__ == "__main__":
