@@ -62,7 +62,7 @@ lint: setup ## ruff, import contracts, sqlfluff
 ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
 	@$(RUN_ENV) $(BIN)/python -m orchestration.cli ui
 
-bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers (PART=warm|nuts|cold|beyond, STUDY="--sizes 5000 50000"); nuts resumes
+bench-hbmmm: setup ## HBMMM from 5,000 to 500,000 consumers (PART=warm|nuts|cold|beyond, STUDY="--sizes 5000 --product --naive 500 1000"); nuts resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.hbmmm_$(PART) $(STUDY)
 
 study-sbc: setup ## simulation-based calibration of the HBMMM (REPLICATES=200, MISSPECIFIED=40, DRAWS=1000); resumes

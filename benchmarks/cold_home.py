@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,30 @@ class HomeRun:
     steps: dict[str, tuple[float, float]]
 
 
-def last_run(home: Path) -> HomeRun:
+def last_run(home: Path, ended_at: float | None = None) -> HomeRun:
     """From the event log; a step without an end stops with the run.
+
+    ended_at: when the run stopped, if that is known: then a run that left no end in the log (it was killed) is taken.
 
     Raises
     ------
     FileNotFoundError : the home has no run that has ended.
     """
-    os.environ["DAGSTER_HOME"] = str(home / "dagster")
     import dagster as dg
 
     if not (home / "dagster").is_dir():
         raise FileNotFoundError(
             f"{home} has no folder dagster, so no run to read; give a home that was run in."
         )
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
         record = next(iter(instance.get_run_records(limit=1)), None)
-        if record is None or record.start_time is None or record.end_time is None:
+        end = ended_at if record is None or record.end_time is None else float(record.end_time)
+        if record is None or record.start_time is None or end is None:
             raise FileNotFoundError(
                 f"the last run in {home} has not ended; wait for it, or give another home."
             )
         run = record.dagster_run
         found = instance.get_run_step_stats(run.run_id)
-    end = float(record.end_time)
     steps = {s.step_key: (s.start_time, s.end_time or end) for s in found if s.start_time}
     return HomeRun(run.is_success, run.status.value, float(record.start_time), end, steps)
 

@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.cold_home import decision_of, last_run, outcome_text
+from benchmarks.cold_home import HomeRun, decision_of, last_run, outcome_text
 from benchmarks.hbmmm_page import write_section
 from benchmarks.hbmmm_world import bench_world
 from benchmarks.machine import ROOT
@@ -69,7 +70,10 @@ def measure(size: int, folder: Path) -> dict[str, Any]:
     with subprocess.Popen(command, cwd=ROOT, env=environment) as process, TreeMemory(process.pid) as memory:
         code = process.wait()
     ended = time.time()
-    run = last_run(home)
+    try:
+        run = last_run(home, ended)
+    except FileNotFoundError:  # it failed before Dagster began
+        run = HomeRun(False, "not begun", begun, ended, {})
     at_peak = [name for name, (start, stop) in run.steps.items() if start <= memory.peak_at <= stop]
     seconds = {"dbt parse": parsed - begun} | {
         name: stop - start for name, (start, stop) in run.steps.items()
@@ -98,7 +102,8 @@ def read_kept(size: int, folder: Path, peak_gib: float | None) -> dict[str, Any]
     return {
         **_size_of(size, rows),
         **_result(home, run.is_success, f"status {run.status}"),
-        "clock": "from the start to the end of Dagster's run, without the commands around it",
+        "clock": f"from the start ({datetime.fromtimestamp(run.start, UTC):%Y-%m-%d %H:%M} UTC) to the end of "
+        "Dagster's run in a home that was kept, without the commands around it",
         **_times(run.end - run.start, seconds),
         "peak_memory_gib": peak_gib,
         "steps_at_peak": [],

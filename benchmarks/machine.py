@@ -46,5 +46,6 @@ def peak_memory_gib() -> float:
 
 
 def make_command(target: str) -> str:
-    """What was typed to get here."""
-    return " ".join([f"make {target}", *([f'STUDY="{shlex.join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
+    """What was typed to get here; folders of this machine stand as FOLDER."""
+    typed = ["FOLDER" if Path(one).is_absolute() else one for one in sys.argv[1:]]
+    return " ".join([f"make {target}", *([f'STUDY="{shlex.join(typed)}"'] if typed else [])])

@@ -11,8 +11,9 @@ import pytest
 from benchmarks import hbmmm_page
 from benchmarks.cold_home import decision_of, last_run, outcome_text
 from benchmarks.hbmmm_beyond import statistics_by_part
-from benchmarks.hbmmm_cold import write_tables
+from benchmarks.hbmmm_cold import read_kept, write_tables
 from benchmarks.hbmmm_world import bench_config, bench_world, read_statistics, write_world
+from benchmarks.machine import make_command
 from benchmarks.tree_memory import TreeMemory
 from models.hbmmm.config import HBMMMConfig
 from models.simulate.consumer_months import consumer_months
@@ -135,6 +136,36 @@ def test_a_home_without_a_run_is_refused(tmp_path):
         last_run(tmp_path)
 
 
+def test_the_last_run_of_a_home_is_read_from_the_event_log(tmp_path):
+    """A kept home gives seconds by step; one that failed is not published whatever its gate had said before."""
+    import dagster as dg
+
+    @dg.op
+    def lands():
+        return 1
+
+    @dg.op
+    def fails(one):
+        raise ValueError("no")
+
+    @dg.job
+    def refresh():
+        fails(lands())
+
+    home = a_home(tmp_path / "home", "promoted", "all passed", {"r_hat_max": 1.0}, ["hbmmm"])
+    (home / "dagster").mkdir()
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        refresh.execute_in_process(instance=instance, raise_on_error=False)
+    run = last_run(home)
+    assert set(run.steps) == {"lands", "fails"} and not run.is_success and run.status == "FAILURE"
+    assert run.start <= run.steps["lands"][0] <= run.steps["fails"][1] <= run.end
+    (tmp_path / "source").mkdir()
+    pd.DataFrame({"a": [1, 2, 3]}).to_parquet(tmp_path / "source" / "exposures__00000.parquet")
+    row = read_kept(500, tmp_path, None)
+    assert row["outcome"] == "run failed (status FAILURE)" and row["rows_by_table"] == {"exposures": 3}
+    assert row["peak_memory_gib"] is None and set(row["all_steps"]) == {"lands", "fails"}
+
+
 def test_naive_rows_are_shown_by_size_with_the_ratio(tmp_path, monkeypatch):
     monkeypatch.setattr(hbmmm_page, "STUDY", tmp_path / "scale.json")
     monkeypatch.setattr(sys, "argv", ["bench"])
@@ -158,3 +189,8 @@ def test_product_settings_are_the_models_own(tmp_path):
     assert (product.draws, bench.effect_draws, bench.robust_errors) == (default.draws, 100, False)
     words = hbmmm_page._settings({"effect_draws": product.effect_draws, "robust_errors": True})
     assert words == "1,000 effect draws, with clustered errors"
+
+
+def test_a_command_names_no_folder_of_this_machine(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench", "--from", "/somewhere/kept", "--sizes", "500"])
+    assert make_command("bench") == 'make bench STUDY="--from FOLDER --sizes 500"'
