@@ -47,6 +47,12 @@ class Space:
         """Log density of points (..., d) less that of their parameters."""
         return points[..., self.log].sum(axis=-1)
 
+    def gradient(self, points: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+        """Gradients of the log density of points (..., d) from those of their parameters."""
+        out = gradients.copy()
+        out[..., self.log] = out[..., self.log] * np.exp(points[..., self.log]) + 1.0
+        return out
+
     def density(self, density: Density) -> Density:
         """The log density of points, from that of parameters."""
         return lambda points: density(self.to_parameters(points)) + self.log_jacobian(points)

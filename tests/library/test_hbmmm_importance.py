@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from models.errors import ConvergenceError
+from models.hbmmm import importance_mode
 from models.hbmmm.characteristics import learn_characteristics
 from models.hbmmm.collapsed import CollapsedPosterior
 from models.hbmmm.collapsed_problem import build_collapsed
@@ -31,9 +32,9 @@ LINEAR = HBMMMConfig(basis="linear", include_period_effects="none", draws=400, e
 
 
 def paper_world(
-    consumers_count: int, markets_count: int, seed: int
+    consumers_count: int, markets_count: int, seed: int, is_money: bool = False
 ) -> tuple[SufficientStatistics, pd.DataFrame, np.ndarray]:
-    """Statistics, characteristics and true slopes of a world small enough for one chunk."""
+    """Statistics, characteristics and true slopes of a world small enough for one chunk; is_money: no logarithm."""
     config = ConsumerMonthsConfig(consumers_count, markets_count, seed=seed)
     world = next(consumer_months(config))
     columns = (
@@ -42,7 +43,8 @@ def paper_world(
         *(DesignColumn(f"covariate[{z}]", "covariate", None, z) for z in COVARIATES),
         DesignColumn("log1p_gmv", "outcome"),
     )
-    rows = np.column_stack([np.ones(len(world.outcome)), world.exposures, world.covariates, world.outcome])
+    outcome = np.expm1(1.5 * world.outcome) if is_money else world.outcome
+    rows = np.column_stack([np.ones(len(outcome)), world.exposures, world.covariates, outcome])
     upper = np.triu_indices(rows.shape[1])
     products = rows[:, upper[0]] * rows[:, upper[1]]
     packed = np.add.reduceat(products, np.cumsum(world.months) - world.months, axis=0)
@@ -235,12 +237,33 @@ def test_an_unreliable_importance_sample_is_handed_to_nuts(monkeypatch: pytest.M
     assert set(forced.sampler["method"]) == {"importance"} and forced.diagnostics["ess_bulk"].max() < 400
 
 
-def test_a_stratum_that_a_sample_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_heavy_tails_do_not_keep_the_search_from_the_mode_of_all(monkeypatch: pytest.MonkeyPatch):
+    """Variances of a sample of money are tens of posterior sds from those of all: steps of a few never got there."""
+    statistics, frame, _ = paper_world(4_000, 8, 14, is_money=True)
+    monkeypatch.setattr("models.hbmmm.importance_mode.SUBSAMPLES", (400,))
+    fit = fit_hbmmm(statistics, frame, replace(LINEAR, inference="importance", importance_draws=400))
+    assert fit.k_hat < 0.7 and fit.diagnostics["ess_bulk"].min() > 100
+
+
+def rare_stratum() -> tuple[SufficientStatistics, pd.DataFrame]:
     statistics, frame, _ = paper_world(400, 4, 13)
-    monkeypatch.setattr("models.hbmmm.importance.SUBSAMPLES", (30,))
-    rare = statistics.spend_stratum.copy()
-    rare[:] = "all"
-    rare[:60] = "rare"
-    statistics = replace(statistics, spend_stratum=rare)
+    rare = np.full(400, "all", dtype=object)
+    rare[:12] = "rare"
+    return replace(statistics, spend_stratum=rare), frame
+
+
+def test_a_sample_has_the_consumers_of_rare_strata(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("models.hbmmm.importance_mode.SUBSAMPLES", (100,))
+    statistics, frame = rare_stratum()
+    chosen = importance_mode._sample(statistics.spend_stratum, 100, np.random.default_rng(1))
+    assert set(range(12)) <= set(chosen.tolist()) and 100 <= len(chosen) < 330
+    fit = fit_hbmmm(statistics, frame, replace(LINEAR, inference="importance", importance_draws=200))
+    assert fit.strata == ("all", "rare")
+
+
+def test_a_stratum_that_a_sample_lacks_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("models.hbmmm.importance_mode.SUBSAMPLES", (30,))
+    monkeypatch.setattr("models.hbmmm.importance_mode.STRATUM_LEAST", 0)
+    statistics, frame = rare_stratum()
     with pytest.raises(ConvergenceError, match="noise strata"):
         fit_hbmmm(statistics, frame, replace(LINEAR, inference="importance"))
