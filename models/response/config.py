@@ -34,7 +34,9 @@ class ResponseConfig:
     noise_differs : log sd of noise between markets; 0: the same in all
     level_sd, trend_sd, season_sd, control_sd : of normal priors on levels (mean 1), the common trend (share a year),
         waves, and controls (share per sd of the control)
-    chains, draws, tune : NUTS chains, kept draws a chain, and draws of each that metric and step are learned from
+    chains, draws : NUTS chains, and kept draws a chain
+    tune : draws a chain that the metric is learned from; half as many before them, and before the kept ones, for the step
+    threads : chains that run side by side; draws do not depend on it
     target_accept : mean acceptance asked for
     kept_draws : draws, spread evenly over the chains, for which the integrated-out part is drawn and kept
     seed : of everything random
@@ -62,6 +64,7 @@ class ResponseConfig:
     draws: int = 500
     tune: int = 200
     target_accept: float = 0.8
+    threads: int = 1
     kept_draws: int = 1000
     seed: int = 0
     interval_level: float = 0.9
@@ -74,7 +77,7 @@ class ResponseConfig:
         for name in ("level_sd", "trend_sd", "season_sd", "control_sd"):
             self._require(name, getattr(self, name) > 0, "be above 0")
         self._require("chains", self.chains >= 2, "be 2 or more, or R-hat would compare nothing")
-        for name, least in (("draws", 20), ("tune", 20)):
+        for name, least in (("draws", 20), ("tune", 20), ("threads", 1)):
             self._require(name, getattr(self, name) >= least, f"be {least} or more")
         self._require(
             "kept_draws",

@@ -87,7 +87,9 @@ class ResponseDensity:
         columns = scale[:, :, None] * curves.values[:, :markets]
         mean = problem.free_mean.copy()
         mean[problem.is_positive] = values[layout.effects]
-        spread = values[layout.spreads] * np.where(problem.is_positive, mean, problem.free_sd)
+        spread = np.zeros(0)
+        if not problem.is_national:
+            spread = values[layout.spreads] * np.where(problem.is_positive, mean, problem.free_sd)
         noise = problem.kpi_spread * values[layout.noise] * np.ones(markets)
         if layout.ratios.stop > layout.ratios.start:
             noise = noise * values[layout.ratios]
@@ -143,9 +145,9 @@ class ResponseDensity:
         problem, layout = self.problem, self.problem.layout
         if problem.config.shocks == "none":
             return None
-        memory = values[layout.shock_memory][0] if problem.config.shocks == "autoregressive" else 0.0
+        memory = values[layout.shock_memory][0] if problem.config.shocks == "autoregressive" else np.float64(0.0)
         return ShockPrior(
-            problem.outcome.shape[1], problem.kpi_spread * values[layout.shock_sd][0], float(memory)
+            problem.outcome.shape[1], problem.kpi_spread * values[layout.shock_sd][0], memory
         )
 
     def _rows(

@@ -254,4 +254,4 @@ def _common_fit(shock_weight: np.ndarray | None, common: np.ndarray, mean: np.nd
 def _inverse(root: np.ndarray) -> np.ndarray:
     """Inverse of the matrix whose lower Cholesky factor is given."""
     lower, _ = linalg.lapack.dpotri(root, lower=1)
-    return np.tril(lower) + np.tril(lower, -1).T
+    return np.where(np.tri(len(root), dtype=bool), lower, lower.T)
