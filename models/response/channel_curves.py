@@ -18,8 +18,9 @@ STEP = 1e-5  # of a kernel's parameter, relative to its distance from the ends o
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """One forward pass: values (C, R, T), and what the way back needs."""
+    """One forward pass: adstock, values and their derivatives (C, R, T), and what the way back needs."""
 
+    adstock: np.ndarray
     values: np.ndarray
     by_adstock: np.ndarray
     by_parameter: tuple[np.ndarray, ...]
@@ -47,7 +48,7 @@ class ChannelCurves:
         adstock = np.matmul(weights[:, None, :], self._lagged).reshape(self.shape)
         others = [p[:, None, None] for p in parameters[:, self.kernel_parameters :].T]
         values, by_adstock, by_parameter = self._curve(adstock, *others)
-        return Curves(values, by_adstock, by_parameter, slopes)
+        return Curves(adstock, values, by_adstock, by_parameter, slopes)
 
     def backward(self, curves: Curves, by_value: np.ndarray) -> np.ndarray:
         """Derivatives by the parameters (C, P) from those by the values (C, R, T)."""

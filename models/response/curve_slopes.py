@@ -10,26 +10,28 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-LEAST = 1e-12  # exposures below it count as this: a logarithm of 0 has no slope
+LEAST = 1e-12  # exposures below it count as none: a logarithm of 0 has no slope
 
 #: (x, parameters...) -> f, df/dx, (df/dparameter, ...), all of x's shape; parameters broadcast against x.
 Curve = Callable[..., tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]]
 
 
 def _hill(x: np.ndarray, half: np.ndarray, slope: np.ndarray):
-    x = np.maximum(x, LEAST)
+    is_lit = x > LEAST
+    x = np.where(is_lit, x, 1.0)
     logged = np.log(x)
     logged -= np.log(half)
-    f = 1.0 / (1.0 + np.exp(-slope * logged))
+    f = is_lit / (1.0 + np.exp(-slope * logged))
     bent = f * (1.0 - f)
     steep = slope * bent
     return f, steep / x, (-steep / half, bent * logged)
 
 
 def _root(x: np.ndarray, exponent: np.ndarray):
-    x = np.maximum(x, LEAST)
+    is_lit = x > LEAST
+    x = np.where(is_lit, x, 1.0)
     logged = np.log(x)
-    f = np.exp(exponent * logged)
+    f = is_lit * np.exp(exponent * logged)
     return f, exponent * f / x, (f * logged,)
 
 

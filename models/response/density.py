@@ -27,7 +27,7 @@ class Evaluation:
 
     curves; scale (C, J); columns (C, J, T) = k; mean, spread (C,); weight (J, T): 1 / noise where recorded
     noise (J,); own (J, T, P), common (J, T, Q + free channels), shocks, lift (E,): entries of the tests, in their
-    errors; posterior of the linear part; log_likelihood
+    errors; rows: what the tests add; posterior of the linear part; log_likelihood
     """
 
     values: np.ndarray
@@ -42,6 +42,7 @@ class Evaluation:
     common: np.ndarray
     shocks: ShockPrior | None
     lift: np.ndarray | None
+    rows: Rows | None
     posterior: LinearPosterior
     log_likelihood: float
 
@@ -52,7 +53,10 @@ class Evaluation:
 
 
 class ResponseDensity:
-    """The log posterior density of one problem; parameters (d,) in the order of problem.layout, standard normal."""
+    """The log posterior density of one problem; parameters (d,) in the order of problem.layout, standard normal.
+
+    first_channel : position of the channels among a market's own columns (level, then its trend where it has one)
+    """
 
     def __init__(self, problem: ResponseProblem) -> None:
         self.problem = problem
@@ -63,7 +67,7 @@ class ResponseDensity:
         self._normalised = np.isfinite(problem.reference)
         self._reference = np.where(self._normalised, problem.reference, 1.0)
         self._recorded_count = problem.recorded.sum(axis=1)
-        self._first_channel = 1 + bool(problem.layout.trend_spread.stop - problem.layout.trend_spread.start)
+        self.first_channel = 1 + bool(problem.layout.trend_spread.stop - problem.layout.trend_spread.start)
 
     def value_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density and gradient (d,); minus infinity where the numbers break down, which a sampler rejects."""
@@ -119,6 +123,7 @@ class ResponseDensity:
             common,
             shocks,
             lift,
+            rows,
             posterior,
             likelihood,
         )
@@ -133,12 +138,12 @@ class ResponseDensity:
         self, values: np.ndarray, columns: np.ndarray, spread: np.ndarray, weight: np.ndarray
     ) -> np.ndarray:
         problem, layout = self.problem, self.problem.layout
-        own = np.empty((*weight.shape, self._first_channel + len(spread)))
+        own = np.empty((*weight.shape, self.first_channel + len(spread)))
         own[..., 0] = problem.config.level_sd * weight
-        if self._first_channel == 2:
+        if self.first_channel == 2:
             own[..., 1] = values[layout.trend_spread] * problem.years * weight
         if len(spread):
-            own[..., self._first_channel :] = (spread[:, None, None] * columns * weight).transpose(1, 2, 0)
+            own[..., self.first_channel :] = (spread[:, None, None] * columns * weight).transpose(1, 2, 0)
         return own
 
     def _shocks(self, values: np.ndarray) -> ShockPrior | None:
@@ -168,7 +173,7 @@ class ResponseDensity:
         entries = terms.weight * scale[c, j] * gained
         own = np.zeros((count, self._markets, own_width))
         if len(spread):
-            np.add.at(own, (terms.test, j, self._first_channel + c), spread[c] * entries)
+            np.add.at(own, (terms.test, j, self.first_channel + c), spread[c] * entries)
         common = np.zeros((count, common_width))
         for place, channel in enumerate(self._free, start=common_width - len(self._free)):
             mine = c == channel
@@ -179,7 +184,7 @@ class ResponseDensity:
 
     def _gradient(self, x: np.ndarray, at: Evaluation) -> np.ndarray:
         problem, layout = self.problem, self.problem.layout
-        first, channels = self._first_channel, len(at.mean)
+        first, channels = self.first_channel, len(at.mean)
         found = derivatives(at.posterior, at.own, at.shock_weight, at.common, len(self._free))
         values, slopes = layout.values(x)
         gradient = np.zeros_like(x)
@@ -232,7 +237,7 @@ class ResponseDensity:
         by_entry = at.mean[terms.channel] * rows.residual[terms.test]
         np.add.at(by_mean, terms.channel, rows.residual[terms.test] * at.lift)
         if len(at.spread):
-            own = found.row_own[terms.test, terms.market, self._first_channel + terms.channel]
+            own = found.row_own[terms.test, terms.market, self.first_channel + terms.channel]
             by_entry += at.spread[terms.channel] * own
             np.add.at(by_spread, terms.channel, own * at.lift)
         for place, channel in enumerate(self._free):
