@@ -91,6 +91,8 @@ study-missing: setup ## slopes of age groups where two fifths of the ages are un
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_missing $(STUDY)
 study-market-oracle: setup ## the least error to hope for on the response model's worlds, and how precise their lift tests are
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_market_oracle $(STUDY)
+study-response: setup ## the response model's ROI on worlds with known truth, beside the oracle (STUDY="--worlds 2 --kinds identified"); resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_response $(STUDY)
 study-detailing: setup ## real sales calls on physicians (bayesm): the HBMMM beside simpler estimators (STUDY="--data FOLDER")
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_detailing $(STUDY)
 study-causalmmm: setup ## graphs of simulated shops (PARTS="floor graphs forecast sweeps training funnel timing", STUDY="--worlds 2"); resumes
