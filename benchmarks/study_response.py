@@ -1,7 +1,7 @@
-"""The response model on worlds whose ROI is known (`make study-response`): error, coverage and width beside the oracle's.
+"""The response model on worlds of known ROI (`make study-response`): error, coverage and width beside the oracle's.
 
 Worlds, seeds and lift tests are those of models/simulate/market_studies.py, committed before any estimator ran. Each
-world is fitted with the defaults of ResponseConfig; what else a variant knows is in VARIANTS. Restarts where it was cut.
+world is fitted with the defaults of ResponseConfig; what else a variant knows is in VARIANTS. Resumes where it was cut.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def fit_world(kind_name: str, seed: int, variant: str, settings: dict[str, Any])
     for channel in world.config.channel_ids:
         of_channel = ours.index.get_level_values("channel_id") == channel
         one = ours[is_national & of_channel].iloc[0]
-        known = oracle[oracle.index.get_level_values("market_id").isna()].xs(channel, level="channel_id").iloc[0]
+        known = (
+            oracle[oracle.index.get_level_values("market_id").isna()].xs(channel, level="channel_id").iloc[0]
+        )
         by_market = ours[~is_national & of_channel].droplevel("channel_id")
         truth = oracle.xs(channel, level="channel_id")["truth"].reindex(by_market.index)
         rows.append(
@@ -255,7 +257,10 @@ def main() -> None:
             for variant in VARIANTS[name]:
                 jobs[job_key((name, seed, variant))] = (name, seed, variant, settings)
     here = Path(__file__)
-    code = [here.read_text(encoding="utf-8"), here.with_name("response_rivals.py").read_text(encoding="utf-8")]
+    code = [
+        here.read_text(encoding="utf-8"),
+        here.with_name("response_rivals.py").read_text(encoding="utf-8"),
+    ]
     path = FOLDER / f"response-{fingerprint(settings, code)}.jsonl"
     found = list(run_jobs(path, jobs, fit_world, arguments.processes).values())
     given = [f"--worlds {arguments.worlds}"] if arguments.worlds else []

@@ -11,6 +11,8 @@ from models.transforms.carryover_kernels import KERNELS
 from models.transforms.saturation import SATURATIONS
 
 SHOCKS = ("autoregressive", "independent", "none")
+MARKET_SPREAD, TREND_SPREAD = LogNormal(0.2, 0.8), LogNormal(0.05, 1.0)
+SHOCK_SPREAD, NOISE = LogNormal(0.5, 1.0), LogNormal(0.7, 0.7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class ResponseConfig:
     level_sd, trend_sd, season_sd, control_sd : of normal priors on levels (mean 1), the common trend (share a year),
         waves, and controls (share per sd of the control)
     chains, draws : NUTS chains, and kept draws a chain
-    tune : draws a chain that the metric is learned from; half as many before them, and before the kept ones, for the step
+    tune : draws a chain that the metric is learned from; half as many before them and the kept ones tune the step
     threads : chains that run side by side; draws do not depend on it
     target_accept : mean acceptance asked for
     kept_draws : draws, spread evenly over the chains, for which the integrated-out part is drawn and kept
@@ -47,14 +49,14 @@ class ResponseConfig:
     saturation: str = "hill"
     max_lag: int = 12
     priors: Mapping[str, ChannelPriors] = field(default_factory=dict)
-    market_spread: LogNormal = LogNormal(0.2, 0.8)
+    market_spread: LogNormal = MARKET_SPREAD
     controls: tuple[str, ...] | None = None
     has_trend: bool = True
-    trend_spread: LogNormal = LogNormal(0.05, 1.0)
+    trend_spread: LogNormal = TREND_SPREAD
     seasonality_order: int = 2
     shocks: Literal["autoregressive", "independent", "none"] = "autoregressive"
-    shock_spread: LogNormal = LogNormal(0.5, 1.0)
-    noise: LogNormal = LogNormal(0.7, 0.7)
+    shock_spread: LogNormal = SHOCK_SPREAD
+    noise: LogNormal = NOISE
     noise_differs: float = 0.4
     level_sd: float = 1.0
     trend_sd: float = 0.3

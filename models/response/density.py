@@ -104,12 +104,8 @@ class ResponseDensity:
         common = np.concatenate([problem.common, free], axis=2) * weight[:, :, None]
         shocks = self._shocks(values)
         lift, rows = self._rows(curves, scale, mean, spread, own.shape[2], common.shape[2])
-        posterior = linear_posterior(
-            outcome, own, None if shocks is None else weight, common, shocks, rows
-        )
-        likelihood = posterior.log_density - float(
-            self._recorded_count @ (np.log(noise) + 0.5 * LOG_2PI)
-        )
+        posterior = linear_posterior(outcome, own, None if shocks is None else weight, common, shocks, rows)
+        likelihood = posterior.log_density - float(self._recorded_count @ (np.log(noise) + 0.5 * LOG_2PI))
         return Evaluation(
             values,
             curves,
@@ -150,10 +146,10 @@ class ResponseDensity:
         problem, layout = self.problem, self.problem.layout
         if problem.config.shocks == "none":
             return None
-        memory = values[layout.shock_memory][0] if problem.config.shocks == "autoregressive" else np.float64(0.0)
-        return ShockPrior(
-            problem.outcome.shape[1], problem.kpi_spread * values[layout.shock_sd][0], memory
+        memory = (
+            values[layout.shock_memory][0] if problem.config.shocks == "autoregressive" else np.float64(0.0)
         )
+        return ShockPrior(problem.outcome.shape[1], problem.kpi_spread * values[layout.shock_sd][0], memory)
 
     def _rows(
         self,
@@ -219,7 +215,9 @@ class ResponseDensity:
         gradient[layout.effects] = by_mean[problem.is_positive]
         by_log_noise = found.square - self._recorded_count
         gradient[layout.noise] = by_log_noise.sum() / values[layout.noise]
-        gradient[layout.ratios] = by_log_noise[: layout.ratios.stop - layout.ratios.start] / values[layout.ratios]
+        gradient[layout.ratios] = (
+            by_log_noise[: layout.ratios.stop - layout.ratios.start] / values[layout.ratios]
+        )
         if at.shocks is not None:
             by_log_sd, by_memory = at.shocks.slopes(found.shocks)
             gradient[layout.shock_sd] = by_log_sd / values[layout.shock_sd]

@@ -87,7 +87,7 @@ def linear_posterior(
     The log density is that of the outcome in units of noise: the caller subtracts log noise of every recorded cell.
     Raises numpy.linalg.LinAlgError where a matrix is not positive definite to working precision.
     """
-    markets, periods, width = own.shape
+    markets, _, width = own.shape
     own_t = own.transpose(0, 2, 1)
     crossed = own_t @ common
     if shock_weight is not None:
@@ -186,9 +186,7 @@ def derivatives(
         by_common,
         (residual**2).sum(axis=1) + variance,
         None if shock_weight is None else ShockMoments.of(posterior.common_mean, covariance, shocks_count),
-        None
-        if rows is None
-        else rows.residual[:, None, None] * posterior.own_mean[None] - rows.gain_own,
+        None if rows is None else rows.residual[:, None, None] * posterior.own_mean[None] - rows.gain_own,
         None
         if rows is None
         else rows.residual[:, None] * posterior.common_mean[moving] - rows.gain_common[:, moving],
@@ -213,7 +211,10 @@ def _with_rows(rows: Rows, moments: tuple, own_inverse: np.ndarray, half: np.nda
     value -= 0.5 * count * LOG_2PI + rows.log_error
     flat = np.concatenate([to_own.reshape(count, -1), to_common], axis=1)
     factor = linalg.solve_triangular(root, flat, lower=True)
-    own_factor, common_factor = factor[:, : markets * width].reshape(to_own.shape), factor[:, markets * width :]
+    own_factor, common_factor = (
+        factor[:, : markets * width].reshape(to_own.shape),
+        factor[:, markets * width :],
+    )
     gain = linalg.solve_triangular(root, factor, lower=True, trans="T")
     own_mean = own_mean + np.einsum("n,njp->jp", scaled, own_factor)
     common_mean = common_mean + scaled @ common_factor
@@ -221,7 +222,9 @@ def _with_rows(rows: Rows, moments: tuple, own_inverse: np.ndarray, half: np.nda
     cross = cross + np.einsum("njp,nq->jpq", own_factor, common_factor)
     covariance = covariance - common_factor.T @ common_factor
     residual = rows.outcome - np.einsum("njp,jp->n", rows.own, own_mean) - along @ common_mean
-    found = RowsPosterior(residual, gain[:, : markets * width].reshape(to_own.shape), gain[:, markets * width :])
+    found = RowsPosterior(
+        residual, gain[:, : markets * width].reshape(to_own.shape), gain[:, markets * width :]
+    )
     return value, (own_mean, common_mean, own_covariance, cross, covariance), found
 
 

@@ -57,7 +57,9 @@ def lift_terms(
         for c in channels:
             for j in treated:
                 changed = np.where(window, kept, 1.0) * exposures[c, j]
-                entries.append((i, c, j, markets + len(without[c]), window, kpi_mean[j] / test.standard_error))
+                entries.append(
+                    (i, c, j, markets + len(without[c]), window, kpi_mean[j] / test.standard_error)
+                )
                 without[c].append(changed)
     longest = max(len(rows) for rows in without)
     padded = np.zeros((len(exposures), longest, exposures.shape[2]))

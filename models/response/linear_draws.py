@@ -17,7 +17,7 @@ class PosteriorDraws:
     """K draws of everything; J markets, T periods, C channels, Q common columns, P kernel and curve parameters.
 
     curve (K, C, P): parameters in the order of problem.layout.transforms; scale (K, C, J): from curve to column
-    effect (K, J, C): market's ROI, share of KPI or coefficient; mean_effect (K, C): mean over all markets there could be
+    effect (K, J, C): market's ROI, share of KPI or coefficient; mean_effect (K, C): mean over markets, these or others
     level, trend (K, J): share of KPI, and a year; common (K, Q): coefficients of the common columns; shock (K, T), 0
     without shocks; noise (K, J): sd, share of KPI; shock_sd, shock_memory (K,)
     """

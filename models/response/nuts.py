@@ -88,5 +88,10 @@ def run_chain(
         tell()
     energy, is_divergent, depth = (np.array(column) for column in zip(*stats, strict=True))
     return Chain(
-        kept, energy, is_divergent.astype(bool), depth, function.evaluations_count, float(found["step_size_bar"])
+        kept,
+        energy,
+        is_divergent.astype(bool),
+        depth,
+        function.evaluations_count,
+        float(found["step_size_bar"]),
     )

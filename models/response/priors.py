@@ -32,7 +32,6 @@ class Normal:
         _require_sd(self.sd)
 
 
-
 @dataclass(frozen=True, slots=True)
 class LogNormal:
     """Above 0; median in the parameter's unit, log_sd of its logarithm."""
@@ -44,7 +43,6 @@ class LogNormal:
         _require_sd(self.log_sd)
         if not 0 < self.median < np.inf:
             raise ValueError(f"median of a log-normal prior is {self.median}; it must be above 0 and finite.")
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,6 @@ class LogitNormal:
                 f"median of a logit-normal prior is {self.median} with upper {self.upper}; it must lie between 0 and "
                 "upper."
             )
-
 
 
 Prior = Normal | LogNormal | LogitNormal
@@ -84,7 +81,9 @@ class EffectPrior:
 
     def __post_init__(self) -> None:
         if self.kind not in EFFECT_KINDS:
-            raise ValueError(f"kind of an effect prior is {self.kind!r}; give one of {', '.join(EFFECT_KINDS)}.")
+            raise ValueError(
+                f"kind of an effect prior is {self.kind!r}; give one of {', '.join(EFFECT_KINDS)}."
+            )
         if not isinstance(self.prior, Normal | LogNormal):
             raise ValueError(
                 f"prior of an effect is {self.prior!r}; give LogNormal for a positive effect or Normal for a free sign."

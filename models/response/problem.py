@@ -41,7 +41,11 @@ class Layout:
     """Names, slices and maps of the parameter vector (d,)."""
 
     def __init__(
-        self, config: ResponseConfig, channel_ids: Sequence[str], effects: Sequence[EffectPrior], markets: Sequence[str]
+        self,
+        config: ResponseConfig,
+        channel_ids: Sequence[str],
+        effects: Sequence[EffectPrior],
+        markets: Sequence[str],
     ) -> None:
         self.transforms = transform_names(config.kernel, config.saturation)
         names: list[str] = []
@@ -73,7 +77,9 @@ class Layout:
             ]
         )
         several = len(markets) > 1
-        self.spreads = block([(f"market_spread[{c}]", config.market_spread) for c in channel_ids] if several else [])
+        self.spreads = block(
+            [(f"market_spread[{c}]", config.market_spread) for c in channel_ids] if several else []
+        )
         self.noise = block([("noise", config.noise)])
         ratios = several and config.noise_differs > 0
         self.ratios = block(
@@ -101,7 +107,9 @@ class Layout:
         logged = np.exp(np.where(self._is_log, moved, 0.0))
         share = expit(np.where(self._is_log, 0.0, moved))
         value = np.where(self._is_log, logged, self._upper * share)
-        slope = np.where(self._is_log, self._scale * logged, self._scale * self._upper * share * (1.0 - share))
+        slope = np.where(
+            self._is_log, self._scale * logged, self._scale * self._upper * share * (1.0 - share)
+        )
         return value, slope
 
 
@@ -240,5 +248,3 @@ def _location(prior: Prior) -> float:
 
 def _scale(prior: Prior) -> float:
     return prior.log_sd if isinstance(prior, LogNormal) else prior.logit_sd
-
-

@@ -77,7 +77,9 @@ def response_curve(
     if min(multiples) < 0:
         raise ValueError(f"a multiple is {min(multiples)}; spend cannot be below 0.")
     c = list(fit.scaling.channel_ids).index(str(fit.panel.channel_ids[fit.panel.channel_index(channel_id)]))
-    chosen = np.arange(len(fit.scaling.market_ids)) if market_id is None else [fit.panel.market_index(market_id)]
+    chosen = (
+        np.arange(len(fit.scaling.market_ids)) if market_id is None else [fit.panel.market_index(market_id)]
+    )
     spend = float(spend_totals(fit, channel_id)[chosen].sum())
     exposures = fit.scaling.exposures(fit.panel.intensity)[c : c + 1, chosen]
     recorded = fit.panel.is_observed[chosen].astype(float)
@@ -90,7 +92,9 @@ def response_curve(
             totals.append(coefficients(fit, k)[c, chosen] @ (values * recorded).sum(axis=1))
         mean, _, lower, upper, _ = _summary(fit, np.array(totals))
         rows.append((multiple, multiple * spend, mean, lower, upper))
-    return pd.DataFrame(rows, columns=["multiple", "spend_amount", "mean", "interval_lower", "interval_upper"])
+    return pd.DataFrame(
+        rows, columns=["multiple", "spend_amount", "mean", "interval_lower", "interval_upper"]
+    )
 
 
 def _by_market(fit: ResponseFit, amounts: np.ndarray, spend: np.ndarray | None):
@@ -107,4 +111,10 @@ def _by_market(fit: ResponseFit, amounts: np.ndarray, spend: np.ndarray | None):
 def _summary(fit: ResponseFit, draws: np.ndarray) -> tuple[float, float, float, float, float]:
     tail = (1.0 - fit.config.interval_level) / 2.0
     lower, upper = np.quantile(draws, [tail, 1.0 - tail])
-    return float(draws.mean()), float(draws.std(ddof=1)), float(lower), float(upper), float((draws > 0).mean())
+    return (
+        float(draws.mean()),
+        float(draws.std(ddof=1)),
+        float(lower),
+        float(upper),
+        float((draws > 0).mean()),
+    )

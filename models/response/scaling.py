@@ -49,7 +49,7 @@ class Scaling:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise ValueError(
-                f"the scaling has version {self.version}, this code reads {VERSION}; fit again without a stored scaling."
+                f"the scaling has version {self.version}, this code reads {VERSION}; fit again without it."
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -88,8 +88,8 @@ class Scaling:
         deviation = values.std(axis=0)
         if (deviation <= 0).any():
             raise PanelError(
-                f"control {names[int(np.argmin(deviation))]!r} does not vary and tells nothing from the level; leave it "
-                "out."
+                f"control {names[int(np.argmin(deviation))]!r} does not vary, so that it is one with the level; "
+                "leave it out."
             )
         within = (panel.kpi / kpi_mean[:, None] - 1.0)[is_recorded]
         return cls(

@@ -102,11 +102,13 @@ def _require(fit: ResponseFit, scenario: Scenario) -> None:
         )
     starts = fit.panel.period_starts
     step = (scenario.period_starts[0] - starts[-1]).astype("timedelta64[D]").astype(float)
-    usual = np.median(np.diff(starts).astype("timedelta64[D]").astype(float)) if len(starts) > 1 else DAYS_A_YEAR
+    usual = (
+        np.median(np.diff(starts).astype("timedelta64[D]").astype(float)) if len(starts) > 1 else DAYS_A_YEAR
+    )
     if not 0 < step <= 1.2 * usual:
         raise PanelError(
-            f"the scenario starts on {scenario.period_starts[0]}, the panel's last period on {starts[-1]}; a plan starts "
-            "with the next one, so that what carries over is known."
+            f"the scenario starts on {scenario.period_starts[0]}, the panel's last period on {starts[-1]}; a plan "
+            "starts with the next one, so that what carries over is known."
         )
 
 

@@ -1,6 +1,6 @@
 """Shocks common to all markets: a stationary autoregression over periods, its precision, and derivatives.
 
-    w_1 ~ N(0, sd^2),   w_t = memory w_{t-1} + e_t,   sd(w_t) = sd throughout;   memory 0: independent
+w_1 ~ N(0, sd^2),   w_t = memory w_{t-1} + e_t,   sd(w_t) = sd throughout;   memory 0: independent
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class ShockPrior:
     def slopes(self, moments: ShockMoments) -> tuple[float, float]:
         """Derivatives of E[log prior density of w] by log sd and by memory."""
         rho, left = self.memory, 1.0 - self.memory**2
-        squares = moments.first + (moments.later - 2.0 * rho * moments.lagged + rho**2 * moments.earlier) / left
+        squares = (
+            moments.first + (moments.later - 2.0 * rho * moments.lagged + rho**2 * moments.earlier) / left
+        )
         inner = moments.later - 2.0 * rho * moments.lagged + rho**2 * moments.earlier
         turned = (-2.0 * moments.lagged + 2.0 * rho * moments.earlier) / left + 2.0 * rho * inner / left**2
         by_memory = (self.periods - 1) * rho / left - 0.5 * turned / self.sd**2
@@ -60,4 +62,6 @@ class ShockMoments:
         w = mean[:periods]
         squares = w**2 + np.diag(covariance)[:periods]
         beside = w[1:] * w[:-1] + np.diag(covariance[:periods, :periods], 1)
-        return cls(float(squares[0]), float(squares[1:].sum()), float(squares[:-1].sum()), float(beside.sum()))
+        return cls(
+            float(squares[0]), float(squares[1:].sum()), float(squares[:-1].sum()), float(beside.sum())
+        )

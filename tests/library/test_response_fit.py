@@ -17,6 +17,7 @@ from models.response.market_panel import MarketPanel
 from models.response.priors import ChannelPriors, EffectPrior, LogitNormal, LogNormal, Normal
 from models.response.problem import build_problem
 from models.response.returns import response_curve, return_table
+from models.response.sampler import find_mode
 from models.response.scaling import Scaling
 from models.response.scenarios import Scenario, predict
 from models.simulate.market_config import MarketChannelSpec, MarketWorldConfig
@@ -84,8 +85,6 @@ def test_spend_that_moved_nothing_is_told_from_spend_that_did(world: MarketWorld
     config = replace(CONFIG, priors={"search": ChannelPriors(EffectPrior("roi", Normal(0.0, 5.0)))})
     found = []
     for one in (panel, swapped):
-        from models.response.sampler import find_mode
-
         density = ResponseDensity(build_problem(one, config, Scaling.of_panel(one)))
         at = density.evaluate(find_mode(density).mode)
         found.append(5.0 * at.posterior.common_mean[-1])
@@ -129,7 +128,9 @@ def _waves(fitted: ResponseFit) -> np.ndarray:
     return np.stack([f(2 * np.pi * n * years) for n in (1, 2) for f in (np.cos, np.sin)], axis=-1)
 
 
-def test_expected_kpi_leaves_noise_of_the_size_that_was_drawn(world: MarketWorld, fitted: ResponseFit) -> None:
+def test_expected_kpi_leaves_noise_of_the_size_that_was_drawn(
+    world: MarketWorld, fitted: ResponseFit
+) -> None:
     expected = np.mean(
         [baseline(fitted, k) + one.sum(axis=2) for k, one in enumerate(contributions(fitted))], axis=0
     )
@@ -141,7 +142,9 @@ def test_expected_kpi_leaves_noise_of_the_size_that_was_drawn(world: MarketWorld
 def test_tables_of_returns(world: MarketWorld, fitted: ResponseFit) -> None:
     table = return_table(fitted)
     assert len(table) == 2 * 3 * (8 + 1)
-    wide = table.pivot_table(index=["market_id", "channel_id"], columns="estimand", values="mean", dropna=False)
+    wide = table.pivot_table(
+        index=["market_id", "channel_id"], columns="estimand", values="mean", dropna=False
+    )
     roi, marginal = wide["roi"].dropna(), wide["marginal_roi"].dropna()
     assert (marginal < 1.2 * roi).all() and (marginal > 0).mean() > 0.9
     for channel in ("search", "tv"):
@@ -179,36 +182,32 @@ def test_a_plan_is_forecast_with_honest_intervals(world: MarketWorld, fitted: Re
         predict(fitted, replace(plan, period_starts=starts + np.timedelta64(14, "D")))
 
 
-def test_the_same_settings_give_the_same_draws_whatever_the_threads(world: MarketWorld) -> None:
-    panel = panel_of(world, 30)
-    short = replace(CONFIG, draws=20, tune=20, kept_draws=10, max_lag=2)
+def test_the_same_settings_give_the_same_draws_whatever_the_threads() -> None:
+    panel = panel_of(simulate_market_world(replace(WORLD, markets_count=2, periods_count=20), 1))
+    short = replace(CONFIG, draws=20, tune=20, kept_draws=10, max_lag=2, shocks="none", seasonality_order=0)
     one, two = fit_response(panel, short), fit_response(panel, replace(short, threads=2))
     assert np.array_equal(one.parameters, two.parameters)
     assert np.array_equal(one.draws.effect, two.draws.effect)
     assert not np.array_equal(one.parameters[0], one.parameters[1])
 
 
-def test_a_lift_test_brings_a_confounded_channel_back(world: MarketWorld) -> None:
+def test_a_lift_test_brings_a_confounded_channel_back() -> None:
     """Modes alone: spend that follows a demand nobody records, then the same with a sharp test of the channel."""
-    confounded = replace(WORLD, demand_sd=0.08, demand_autocorrelation=0.5, demand_on_spend=0.4)
+    confounded = replace(WORLD, demand_sd=0.3, demand_autocorrelation=0.5, demand_on_spend=0.4)
     drawn = simulate_market_world(confounded, 3)
-    panel = panel_of(drawn)
-    markets = drawn.market_ids[:4]
-    test = run_lift_test(
-        drawn, LiftTestSpec("t", ("tv",), markets, 60, 12, 26, 1.0), np.random.default_rng(0)
-    )
+    panel, treated = panel_of(drawn), drawn.market_ids[:4]
+    spec = LiftTestSpec("t", ("tv",), treated, 60, 12, 26, 1.0)
+    test = run_lift_test(drawn, spec, np.random.default_rng(0))
     sharp = replace(test, lift=test.true_lift, standard_error=test.true_lift / 50)
     lifts = lift_tests_from_frame(lift_tests_frame([sharp]), "gmv")
-    from models.response.sampler import find_mode
-
-    truth = truth_table(drawn).query("market_id in @markets and channel_id == 'tv'")["roi"].mean()
+    truth = truth_table(drawn).query("market_id in @treated and channel_id == 'tv'")["roi"].mean()
     errors = []
     for tests in ((), lifts):
         density = ResponseDensity(build_problem(panel, CONFIG, Scaling.of_panel(panel), tests))
-        values = density.evaluate(find_mode(density).mode).values
-        found = values[density.problem.layout.names.index("effect[tv]")]
-        errors.append(abs(found / truth - 1))
-    assert errors[0] > 0.5 and errors[1] < 0.3
+        at = density.evaluate(find_mode(density).mode)
+        deviation = at.spread[1] * at.posterior.own_mean[:4, density.first_channel + 1]
+        errors.append(abs((at.mean[1] + deviation).mean() / truth - 1))
+    assert errors[0] > 0.8 and errors[1] < 0.35
 
 
 def test_a_refresh_keeps_the_scaling(world: MarketWorld, fitted: ResponseFit) -> None:
@@ -234,7 +233,17 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_missing(world: MarketWorl
         build_problem(unknown, asked, scaling)
     with pytest.raises(PanelError, match="radio"):
         build_problem(panel, replace(CONFIG, priors={"radio": ChannelPriors()}), Scaling.of_panel(panel))
-    late = LiftTest("late", ("tv",), ("m000",), np.datetime64("2031-01-06"), np.datetime64("2031-03-06"), 1.0, None, 1.0, 1.0)
+    late = LiftTest(
+        "late",
+        ("tv",),
+        ("m000",),
+        np.datetime64("2031-01-06"),
+        np.datetime64("2031-03-06"),
+        1.0,
+        None,
+        1.0,
+        1.0,
+    )
     much = replace(late, start=panel.period_starts[3], end=panel.period_starts[5], spend_delta=1e12)
     for test, told in ((late, "runs from 2031"), (much, "Recorded spend contains the test")):
         with pytest.raises(PanelError, match=told):
@@ -251,7 +260,10 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_missing(world: MarketWorl
         ({"chains": 1}, "R-hat"),
         ({"kept_draws": 10**6}, "chains x draws"),
         ({"priors": {"tv": ChannelPriors(None, {"shape": LogNormal(1.0, 1.0)})}}, "shape"),
-        ({"priors": {"tv": ChannelPriors(None, {"decay": LogNormal(0.5, 1.0)})}}, "decay lies between 0 and 1"),
+        (
+            {"priors": {"tv": ChannelPriors(None, {"decay": LogNormal(0.5, 1.0)})}},
+            "decay lies between 0 and 1",
+        ),
         ({"priors": {"tv": ChannelPriors(None, {"decay": LogitNormal(0.5, 1.0, 2.0)})}}, "upper at most 1"),
     ],
 )

@@ -151,9 +151,7 @@ def dense_design(density: ResponseDensity, x: np.ndarray):
         k = [f[j, t] * scale[j] for f, scale in columns]
         own[j, 2:] = [s * one for s, one in zip(spread, k, strict=True)]
         rows.append(
-            np.concatenate(
-                [own.ravel(), np.eye(periods)[t], problem.common[j, t], [FREE.prior.sd * k[1]]]
-            )
+            np.concatenate([own.ravel(), np.eye(periods)[t], problem.common[j, t], [FREE.prior.sd * k[1]]])
         )
         expected.append(sum(m * one for m, one in zip(mean, k, strict=True)))
         noise.append(problem.kpi_spread * values["noise"] * values[f"noise_ratio[m{j:03d}]"])
@@ -178,7 +176,9 @@ def dense_rows(density: ResponseDensity, panel: MarketPanel, columns, mean, spre
         delta = test.spend_delta if test.spend_delta is not None else test.exposures_delta
         share = delta / quantity[np.ix_(treated, range(5, 10), channels)].sum()
         for c in channels:
-            values = dict(zip(density.problem.layout.names, density.evaluate(position(density)).values, strict=True))
+            values = dict(
+                zip(density.problem.layout.names, density.evaluate(position(density)).values, strict=True)
+            )
             name = "abc"[c]
             for j in treated:
                 less = density.problem.exposures[c, j].copy()
@@ -196,9 +196,6 @@ def dense_rows(density: ResponseDensity, panel: MarketPanel, columns, mean, spre
         design.append(np.concatenate([own.ravel(), np.zeros(periods), common]))
         expected.append(total)
     return np.array(design), np.array(expected)
-
-
-
 
 
 def test_the_marginal_likelihood_is_that_of_the_dense_normal_with_gaps_and_lift_tests() -> None:
@@ -234,7 +231,7 @@ def test_the_marginal_likelihood_is_that_of_the_dense_normal_with_gaps_and_lift_
 
 
 def test_the_joint_pymc_model_less_the_conditional_of_the_linear_part_is_the_marginal() -> None:
-    """p(y) = p(y, linear) / p(linear | y) at any value of the linear part; p(y, linear) as PyMC and PyTensor have it."""
+    """p(y) = p(y, linear) / p(linear | y) at any value of the linear part; the joint as PyMC and PyTensor have it."""
     from models.hbmmm.backend import load_pymc
 
     pm = load_pymc()
