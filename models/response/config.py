@@ -65,7 +65,7 @@ class ResponseConfig:
     chains: int = 4
     draws: int = 500
     tune: int = 200
-    target_accept: float = 0.8
+    target_accept: float = 0.65
     threads: int = 1
     kept_draws: int = 1000
     seed: int = 0
