@@ -65,7 +65,7 @@ def fit_response(
     density = ResponseDensity(problem)
     sample = sample_parameters(density, config, progress)
     flat = sample.draws.reshape(-1, sample.draws.shape[-1])
-    kept = np.linspace(0, len(flat) - 1, config.kept_draws).round().astype(int)
+    kept = np.linspace(0, len(flat) - 1, min(config.kept_draws, len(flat))).round().astype(int)
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, 1]))
     draws = draw_back(density, flat[kept], rng, lambda share: progress and progress("linear part", share))
     return ResponseFit(
