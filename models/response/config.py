@@ -83,7 +83,7 @@ class ResponseConfig:
             self._require(name, getattr(self, name) >= least, f"be {least} or more")
         for name in ("target_accept", "interval_level"):
             self._require(name, 0 < getattr(self, name) < 1, "lie in (0, 1)")
-        for priors in self.priors.values():
+        for priors in (ChannelPriors(), *self.priors.values()):
             transform_priors(self.kernel, self.saturation, priors.transforms, self.max_lag)
 
     def _require(self, name: str, holds: bool, must: str) -> None:

@@ -101,6 +101,11 @@ def _share(
             panel.require_spend(str(panel.channel_ids[c]))
         delta, recorded = test.spend_delta, float(np.nansum(panel.spend[cells]))
     else:
+        if len(channels) > 1:
+            raise PanelError(
+                f"lift test {test.lift_test_id!r} changed the exposures of {', '.join(test.channel_ids)} together, "
+                "whose units need not be the same. Give spend_delta_amount."
+            )
         delta, recorded = float(test.exposures_delta), float(panel.intensity[cells].sum())  # type: ignore[arg-type]
     if not recorded > 0:
         raise PanelError(

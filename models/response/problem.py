@@ -119,7 +119,8 @@ class ResponseProblem:
 
     exposures (C, R, T): of the markets, then of what lift tests compare with
     reference (C, J): what an effect of 1 sums to over the recorded periods, in scaled KPI; 0: the channel did nothing
-        there. NaN for effects of kind coefficient, whose columns are not normalised.
+        there (for ROI: spent nothing, so that exposures without
+        spend count for nothing). NaN for effects of kind coefficient, whose columns are not normalised.
     is_positive (C,); free_mean, free_sd (C,): of the normal priors of the others, (1, 1) where there is none
     years (T,): since the middle; common (J, T, Q): columns times the sd of their prior; common_names (Q,)
     """

@@ -245,7 +245,8 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_missing(world: MarketWorl
         1.0,
     )
     much = replace(late, start=panel.period_starts[3], end=panel.period_starts[5], spend_delta=1e12)
-    for test, told in ((late, "runs from 2031"), (much, "Recorded spend contains the test")):
+    mixed = replace(much, channel_ids=("tv", "search"), spend_delta=None, exposures_delta=5.0)
+    for test, told in ((late, "runs from 2031"), (much, "contains the test"), (mixed, "units need not")):
         with pytest.raises(PanelError, match=told):
             build_problem(panel, CONFIG, Scaling.of_panel(panel), (test,))
     flat = replace(panel, controls=np.ones_like(panel.controls))
