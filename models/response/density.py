@@ -94,15 +94,13 @@ class ResponseDensity:
         spread = np.zeros(0)
         if not problem.is_national:
             spread = values[layout.spreads] * np.where(problem.is_positive, mean, problem.free_sd)
-        noise = problem.kpi_spread * values[layout.noise] * np.ones(markets)
-        if layout.ratios.stop > layout.ratios.start:
-            noise = noise * values[layout.ratios]
+        noise, shock_sd = self._sds(values)
         weight = problem.recorded / noise[:, None]
         outcome = (problem.outcome - np.tensordot(mean, columns, axes=1)) * weight
         own = self._own(values, columns, spread, weight)
         free = (problem.free_sd[self._free, None, None] * columns[self._free]).transpose(1, 2, 0)
         common = np.concatenate([problem.common, free], axis=2) * weight[:, :, None]
-        shocks = self._shocks(values)
+        shocks = self._shocks(values, shock_sd)
         lift, rows = self._rows(curves, scale, mean, spread, own.shape[2], common.shape[2])
         posterior = linear_posterior(outcome, own, None if shocks is None else weight, common, shocks, rows)
         likelihood = posterior.log_density - float(self._recorded_count @ (np.log(noise) + 0.5 * LOG_2PI))
@@ -142,14 +140,23 @@ class ResponseDensity:
             own[..., self.first_channel :] = (spread[:, None, None] * columns * weight).transpose(1, 2, 0)
         return own
 
-    def _shocks(self, values: np.ndarray) -> ShockPrior | None:
+    def _sds(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Noise (J,) and shocks' sd (1,), empty without shocks; shares of KPI."""
+        problem, layout = self.problem, self.problem.layout
+        noise, share = problem.kpi_spread * values[layout.noise], values[layout.shock_share]
+        if len(share):
+            return noise * np.sqrt(1.0 - share), noise * np.sqrt(share)
+        ratios = values[layout.ratios] if len(values[layout.ratios]) else np.ones(self._markets)
+        return noise * ratios, problem.kpi_spread * values[layout.shock_sd]
+
+    def _shocks(self, values: np.ndarray, sd: np.ndarray) -> ShockPrior | None:
         problem, layout = self.problem, self.problem.layout
         if problem.config.shocks == "none":
             return None
         memory = (
             values[layout.shock_memory][0] if problem.config.shocks == "autoregressive" else np.float64(0.0)
         )
-        return ShockPrior(problem.outcome.shape[1], problem.kpi_spread * values[layout.shock_sd][0], memory)
+        return ShockPrior(problem.outcome.shape[1], sd[0], memory)
 
     def _rows(
         self,
@@ -222,6 +229,10 @@ class ResponseDensity:
             by_log_sd, by_memory = at.shocks.slopes(found.shocks)
             gradient[layout.shock_sd] = by_log_sd / values[layout.shock_sd]
             gradient[layout.shock_memory] = by_memory
+            share = values[layout.shock_share]
+            if len(share):
+                gradient[layout.noise] += by_log_sd / values[layout.noise]
+                gradient[layout.shock_share] = 0.5 * (by_log_sd / share - by_log_noise / (1.0 - share))
         if first == 2:
             along = np.einsum("jt,jt,t->", found.own[..., 1], at.weight, problem.years)
             gradient[layout.trend_spread] = along

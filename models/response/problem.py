@@ -5,7 +5,8 @@ Each parameter is a standard normal x and a prior that maps it to its value (pri
     effects of the channels whose sign is fixed | kernel and curve parameters, channel by channel | market_spread of
     every channel | noise | noise ratios of the markets | shock_sd, shock_memory | trend_spread
 
-of which one market lacks spreads and ratios. Sizes: J markets, T periods, C channels, Q common columns.
+One market has no spreads and ratios, and in the place of shock_sd the shocks' share of the variance (shock_share), noise
+being the sd of both: their sum is what one series tells. Sizes: J markets, T periods, C channels, Q common columns.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from models.response.priors import (
 from models.response.scaling import Scaling
 
 SHOCK_MEMORY = LogitNormal(0.4, 1.2)
+SHOCK_SHARE = LogitNormal(0.5, 1.5)
 
 
 class Layout:
@@ -85,7 +87,9 @@ class Layout:
         self.ratios = block(
             [(f"noise_ratio[{m}]", LogNormal(1.0, config.noise_differs)) for m in markets] if ratios else []
         )
-        self.shock_sd = block([("shock_sd", config.shock_spread)] if config.shocks != "none" else [])
+        has_shocks = config.shocks != "none"
+        self.shock_sd = block([("shock_sd", config.shock_spread)] if has_shocks and several else [])
+        self.shock_share = block([("shock_share", SHOCK_SHARE)] if has_shocks and not several else [])
         self.shock_memory = block(
             [("shock_memory", SHOCK_MEMORY)] if config.shocks == "autoregressive" else []
         )
@@ -156,6 +160,10 @@ def build_problem(
     if unknown:
         raise PanelError(
             f"priors are given for {', '.join(unknown)}; the panel's channels are {', '.join(scaling.channel_ids)}."
+        )
+    if panel.is_national and config.shocks == "independent":
+        raise PanelError(
+            "independent shocks of one market are noise by another name; take shocks 'autoregressive' or 'none'."
         )
     recorded = panel.is_observed.astype(float)
     kpi_mean = np.array(scaling.kpi_mean)

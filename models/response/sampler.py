@@ -61,6 +61,7 @@ def sample_parameters(
 
     Raises ConvergenceError where no mode is found.
     """
+    _keep_freed_memory()
     sequence = np.random.SeedSequence(config.seed)
     tell = _teller(config, progress)
     with threadpool_limits(limits=1):  # small matrices: threads of BLAS cost more than they bring
@@ -119,6 +120,15 @@ def find_mode(density: ResponseDensity, start: np.ndarray | None = None) -> Lapl
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2.0)
     covariance = (vectors / np.maximum(values, LEAST_CURVATURE)) @ vectors.T
     return Laplace(found.x, (covariance + covariance.T) / 2.0)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what a gradient frees for the next one.
+
+    It learns from the largest array given back how much to keep; without this a quarter of the time of a gradient goes
+    into 450 page faults, fetching the same memory again. The array is never touched, so that it costs nothing.
+    """
+    np.empty(3 << 20)
 
 
 def _chains(

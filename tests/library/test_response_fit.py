@@ -249,6 +249,9 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_missing(world: MarketWorl
     for test, told in ((late, "runs from 2031"), (much, "contains the test"), (mixed, "units need not")):
         with pytest.raises(PanelError, match=told):
             build_problem(panel, CONFIG, Scaling.of_panel(panel), (test,))
+    national = panel_of(simulate_market_world(replace(WORLD, markets_count=1, periods_count=20), 1))
+    with pytest.raises(PanelError, match="noise by another name"):
+        build_problem(national, replace(CONFIG, shocks="independent"), Scaling.of_panel(national))
     flat = replace(panel, controls=np.ones_like(panel.controls))
     with pytest.raises(PanelError, match="does not vary"):
         Scaling.of_panel(flat)
