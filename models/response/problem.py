@@ -5,8 +5,8 @@ Each parameter is a standard normal x and a prior that maps it to its value (pri
     effects of the channels whose sign is fixed | kernel and curve parameters, channel by channel | market_spread of
     every channel | noise | noise ratios of the markets | shock_sd, shock_memory | trend_spread
 
-One market has no spreads and ratios, and in the place of shock_sd the shocks' share of the variance (shock_share), noise
-being the sd of both: their sum is what one series tells. Sizes: J markets, T periods, C channels, Q common columns.
+One market has no spreads and ratios, and in the place of shock_sd the shocks' share of the variance (shock_share); its
+noise is the sd of both, for their sum is what one series tells. J markets, T periods, C channels, Q common columns.
 """
 
 from __future__ import annotations
