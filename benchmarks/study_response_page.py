@@ -91,8 +91,8 @@ def page(content: dict[str, Any]) -> str:
     ]
     for row in content["summary"]:
         error = f"{row['error']:.3f}"
-        error += f" ({row['error_standard_error']:.3f})" if row["error_standard_error"] is not None else ""
-        market = "–" if row["covered_by_market"] is None else f"{row['covered_by_market']:.2f}"
+        error += f" ({row['error_standard_error']:.3f})" if not pd.isna(row["error_standard_error"]) else ""
+        market = "–" if pd.isna(row["covered_by_market"]) else f"{row['covered_by_market']:.2f}"
         lines.append(
             f"| {row['kind']} | {row['variant']} | {row['method']} | {row['worlds']} | {error} "
             f"| {row['covered']} of {row['intervals']} ({row['covered'] / row['intervals']:.2f}) | {market} "
