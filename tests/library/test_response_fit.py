@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from models.errors import PanelError
+from models.response.calibration import calibration_table, predicted_lifts
 from models.response.config import ResponseConfig
-from models.response.contributions import baseline, contributions
+from models.response.contributions import baseline, coefficients, contributions, curves_of
 from models.response.density import ResponseDensity
 from models.response.fit import ResponseFit, fit_response
 from models.response.lift_tests import LiftTest, lift_tests_from_frame
@@ -208,6 +209,25 @@ def test_a_lift_test_brings_a_confounded_channel_back() -> None:
         deviation = at.spread[1] * at.posterior.own_mean[:4, density.first_channel + 1]
         errors.append(abs((at.mean[1] + deviation).mean() / truth - 1))
     assert errors[0] > 0.8 and errors[1] < 0.35
+
+
+def test_lifts_are_predicted_by_the_counterfactual(world: MarketWorld, fitted: ResponseFit) -> None:
+    """Held to contributions computed again on a panel without what the test added; and near the truth."""
+    spec = LiftTestSpec("t", ("tv", "search"), world.market_ids[:3], 40, 6, 20, 0.5)
+    test = run_lift_test(world, spec, np.random.default_rng(0))
+    lifts = lift_tests_from_frame(lift_tests_frame([test]), "gmv")
+    table = predicted_lifts(fitted, lifts)
+    less = fitted.panel.intensity.copy()
+    less[:3, 40:46] *= 0.5
+    curves = curves_of(fitted, fitted.scaling.exposures(less))
+    total = 0.0
+    for k, brought in enumerate(contributions(fitted)):
+        without = coefficients(fitted, k)[:, :, None] * curves.forward(fitted.draws.curve[k]).values
+        total += (brought[:3, 40:46].sum() - without[:, :3, 40:46].sum()) / len(fitted.draws)
+    assert table["mean"][0] == pytest.approx(total, rel=1e-6)
+    assert table["mean"][0] == pytest.approx(test.true_lift, rel=0.25)
+    same = calibration_table(fitted, fitted)
+    assert len(same) == 6 and (same["shift"] == 0).all() and (same["width_ratio"] == 1).all()
 
 
 def test_a_refresh_keeps_the_scaling(world: MarketWorld, fitted: ResponseFit) -> None:
