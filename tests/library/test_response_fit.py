@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.errors import PanelError
+from models.errors import GraphError, PanelError
+from models.response.absorption import require_absorbed
 from models.response.calibration import calibration_table, predicted_lifts
+from models.response.causal_graph import graph_from_yaml
 from models.response.config import ResponseConfig
 from models.response.contributions import baseline, coefficients, contributions, curves_of
 from models.response.density import ResponseDensity
@@ -294,3 +296,23 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_missing(world: MarketWorl
 def test_settings_are_checked_when_built(settings: dict, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         ResponseConfig(**settings)
+
+
+def test_period_effects_absorb_nothing_where_there_are_none(world: MarketWorld) -> None:
+    graph = graph_from_yaml(
+        """
+        channels: [search, tv]
+        confounders: [{name: demand, observed: false, absorbed_by: period}]
+        outcome: gmv
+        edges: [demand -> search, demand -> gmv, search -> gmv, tv -> gmv]
+        """
+    )
+    panel = panel_of(world, 20)
+    national = panel_of(simulate_market_world(replace(WORLD, markets_count=1, periods_count=20), 1))
+    require_absorbed(graph, panel, CONFIG)
+    for one, config, told in (
+        (national, CONFIG, "demand: absorbed_by period, but the panel has one market"),
+        (panel, replace(CONFIG, shocks="none"), "shocks are 'none'"),
+    ):
+        with pytest.raises(GraphError, match=told):
+            require_absorbed(graph, one, config)
