@@ -89,6 +89,9 @@ def test_every_method_and_published_row_has_a_place_and_every_kind_a_measurement
     assert all(name in methods.METHODS or name == "InGRA" for rows in PAPER.values() for name in rows)
     for kind in SHOPS_KINDS:
         assert methods.is_measured(kind, "classical") and methods.is_measured(kind, "mediamix")
+    assert all(
+        methods.is_measured(kind, name) for kind in PAPER for name in PAPER[kind] if name in methods.METHODS
+    )
     assert not methods.is_measured("sim1_dense", "paper") and methods.is_measured("sim2_T30", "paper, CM-rw")
     assert set(methods.SHOPS_KINDS_OF_FIGURE_4) < set(SHOPS_KINDS)
 
