@@ -128,4 +128,4 @@ def _lines(axis, rows: pd.DataFrame, column: str) -> None:
 def _ticks(axis, sizes: pd.Series) -> None:
     found = sorted(set(sizes))
     axis.set_xticks(found, [f"{size:g}" for size in found])
-    axis.minorticks_off()
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
