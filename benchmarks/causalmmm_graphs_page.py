@@ -68,16 +68,16 @@ def pictures(table: list[Row], shops_of_kind: dict[str, int]) -> dict[str, bytes
     found = {}
     kinds = TABLES["Figure 4: shops (Simulation 2)"]
     points = [
-        {"method": METHODS[row["method"]], "shops_count": shops_of_kind[row["kind"]], **row["auroc_pooled"]}
+        {"method": row["method"], "shops_count": shops_of_kind[row["kind"]], **row["auroc_pooled"]}
         for method in METHODS
         for row in table
         if row["kind"] in kinds and row["method"] == method and "auroc_pooled" in row
     ]
     if len({point["shops_count"] for point in points}) > 1:
-        shown = [p for p in points if p["method"] not in (METHODS["all_absent"], METHODS["CM-full"])]
+        shown = [p for p in points if p["method"] not in ("all_absent", "CM-full")]
         found[SHOPS_PICTURE] = auroc_by_shops(pd.DataFrame(shown).astype({"sd": float}))
     bins = [
-        {"method": METHODS[method], **one}
+        {"method": method, **one}
         for method in STATING
         for one in summed_bins(row for row in table if row["method"] == method)
     ]

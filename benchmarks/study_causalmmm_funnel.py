@@ -120,7 +120,8 @@ def main() -> None:
     found = run_jobs(FOLDER / f"causalmmm_funnel-{mark}.jsonl", jobs, measure, arguments.processes)
     rows = []
     for method in arguments.methods:
-        rows.append(summary(method, [found[key] for key, job in jobs.items() if job[0] == method]))
+        row = summary(method, [found[key] for key, job in jobs.items() if job[0] == method])
+        rows.append(row | {"days": arguments.periods or FUNNEL_KIND.config.periods_count})
     path = ROOT / arguments.output / "causalmmm_funnel.json"
     content = with_kept_rows(path, rows, ("method",), "study-causalmmm PARTS=funnel", begun)
     content["truth"] = true_edges(FUNNEL_KIND.seeds(1)[0])
@@ -182,17 +183,18 @@ def page(content: dict[str, Any], is_drawn: bool) -> str:
         "is of each method's own decisions. The last columns are shares of the funnel's true edges that were found: "
         "brand channel to page views, page views to effect channel. Edges are predictive (Granger).",
         "",
-        "| method | AUROC | per shop | ACC | all absent | ECE | CPU s | brand to PV | PV to effect | worlds | run |",
-        "|---" * 11 + "|",
+        "| method | AUROC | per shop | ACC | all absent | ECE | CPU s | brand to PV | PV to effect | days | worlds "
+        "| run |",
+        "|---" * 12 + "|",
     ]
     for row in content["table"]:
         if "auroc_pooled" not in row:
-            lines.append(f"| {METHODS[row['method']]} | does not run: {row['why']} | | | | | | | | | |")
+            lines.append(f"| {METHODS[row['method']]} | does not run: {row['why']} | | | | | | | | | | |")
             continue
         cells = [_cell(row[name]) for name in (*SCORES, "seconds")]
         cells += [_cell(row.get(name, {"mean": None})) for name in ("brand_to_views", "views_to_effect")]
         lines.append(
-            f"| {METHODS[row['method']]} | {' | '.join(cells)} | {row['worlds']} | {row['run'] + 1} |"
+            f"| {METHODS[row['method']]} | {' | '.join(cells)} | {row['days']} | {row['worlds']} | {row['run'] + 1} |"
         )
     if is_drawn:
         lines += [

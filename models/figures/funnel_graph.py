@@ -17,7 +17,7 @@ def funnel_graph_figure(
     """A panel a graph. graphs: title -> edges (source_id, target_id, weight in (0, 1], the width of the arrow).
 
     columns: nodes from left to right; edges from the first column to `views_id` are red, those from `views_id` to any
-    other node but the last column's orange, the rest grey. Edges between nodes of one column bend.
+    other node but the last column's orange, the rest grey. Edges bend around the nodes between their ends.
     """
     figure, axes = new_figure(4.6 * len(graphs), 4.4, 1, len(graphs))
     places = {
@@ -32,9 +32,9 @@ def funnel_graph_figure(
             axis.annotate(
                 "", xy=places[edge.target_id], xytext=places[edge.source_id],
                 arrowprops={
-                    "arrowstyle": "-|>", "color": color, "linewidth": 0.4 + 1.4 * edge.weight, "shrinkA": 14,
-                    "shrinkB": 14, "alpha": 0.9 if color != GREY else 0.5,
-                    "connectionstyle": f"arc3,rad={0.4 if x0 == x1 else 0.05}",
+                    "arrowstyle": "-|>", "color": color, "linewidth": 0.4 + 1.4 * edge.weight, "shrinkA": 16,
+                    "shrinkB": 20, "alpha": 0.9 if color != GREY else 0.5,
+                    "connectionstyle": f"arc3,rad={_bend(x1 - x0)}",
                 },
             )  # fmt: skip
         for name, (x, y) in places.items():
@@ -47,6 +47,10 @@ def funnel_graph_figure(
         axis.set_yticks([])
         axis.spines[["left", "bottom"]].set_visible(False)
     return to_png(figure)
+
+
+def _bend(columns_apart: float) -> float:
+    return {0.0: 0.4, 1.0: 0.05, -1.0: 0.05}.get(columns_apart, 0.25)
 
 
 def edge_color(source_id: str, target_id: str, columns: Sequence[Sequence[str]], views_id: str) -> str:

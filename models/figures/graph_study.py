@@ -15,13 +15,13 @@ _MARKERS = "osv^Dxp*"
 
 def auroc_by_shops(rows: pd.DataFrame) -> bytes:
     """Figure 4. rows: method, shops_count, mean, sd (NaN for one world); a line a method, bars of one sd."""
-    figure, axes = new_figure(5.6, 3.6)
+    figure, axes = new_figure(8.4, 3.8)
     _lines(axes[0, 0], rows, "shops_count")
     axes[0, 0].set_xscale("log")
     _ticks(axes[0, 0], rows["shops_count"])
     axes[0, 0].set_xlabel("shops", fontsize=8)
     axes[0, 0].set_ylabel("AUROC, mean and sd over worlds", fontsize=8)
-    axes[0, 0].legend(fontsize=7, frameon=False)
+    figure.legend(fontsize=7, frameon=False, loc="outside right center")
     return to_png(figure)
 
 
@@ -77,7 +77,7 @@ def training_curves(rows: pd.DataFrame) -> bytes:
         axis.set_title(method, fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
     axes[0, 0].set_ylabel("loss a value, nats", fontsize=8)
-    axes[0, 0].legend(handles=lines, fontsize=7, frameon=False)
+    axes[0, 0].legend(handles=lines, fontsize=7, frameon=False, loc="center right")
     return to_png(figure)
 
 
@@ -120,11 +120,12 @@ def _lines(axis, rows: pd.DataFrame, column: str) -> None:
         part = part.sort_values(column)
         axis.errorbar(
             part[column], part["mean"], yerr=part["sd"].fillna(0.0), color=PALETTE[number % len(PALETTE)],
-            marker=_MARKERS[number % 8], markersize=4, linewidth=1, capsize=2, label=method,
+            marker=_MARKERS[number % 8], markersize=4, linewidth=1, linestyle="-" if number < len(PALETTE) else "--",
+            capsize=2, label=method,
         )  # fmt: skip
 
 
 def _ticks(axis, sizes: pd.Series) -> None:
     found = sorted(set(sizes))
     axis.set_xticks(found, [f"{size:g}" for size in found])
-    axis.minorticks_off()
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)

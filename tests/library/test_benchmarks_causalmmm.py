@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import causalmmm_graph_methods as methods
+from benchmarks import study_causalmmm_sweeps
 from benchmarks.causalmmm_graphs_page import RELIABILITY_PICTURE, SHOPS_PICTURE, page, pictures
 from benchmarks.causalmmm_published import PAPER
 from benchmarks.kept_rows import with_kept_rows, write_study
@@ -89,6 +90,9 @@ def test_every_method_and_published_row_has_a_place_and_every_kind_a_measurement
     assert all(name in methods.METHODS or name == "InGRA" for rows in PAPER.values() for name in rows)
     for kind in SHOPS_KINDS:
         assert methods.is_measured(kind, "classical") and methods.is_measured(kind, "mediamix")
+    assert all(
+        methods.is_measured(kind, name) for kind in PAPER for name in PAPER[kind] if name in methods.METHODS
+    )
     assert not methods.is_measured("sim1_dense", "paper") and methods.is_measured("sim2_T30", "paper, CM-rw")
     assert set(methods.SHOPS_KINDS_OF_FIGURE_4) < set(SHOPS_KINDS)
 
@@ -123,6 +127,25 @@ def test_training_curves_average_the_worlds_that_still_trained():
         {"epoch": 1.0, "loss": 3.0, "holdout": 1.0, "auroc": 0.7, "worlds": 2.0},
         {"epoch": 2.0, "loss": 2.0, "holdout": None, "auroc": None, "worlds": 1.0},
     ]
+
+
+def test_sweeps_average_worlds_by_level_and_value(tmp_path):
+    jobs = {
+        f"{lv} {v} {s}": (lv, "lambda", v, s)
+        for lv in study_causalmmm_sweeps.LEVELS
+        for v in (1.0, 10.0)
+        for s in (1, 2)
+    }
+    found = {
+        key: {"auroc": 0.6 + 0.2 * (job[3] == 2), "accuracy": 0.9, "seconds": 3.0}
+        for key, job in jobs.items()
+    }
+    rows = study_causalmmm_sweeps.summary(jobs, found)
+    keys = ("method", "parameter", "value")
+    content = with_kept_rows(tmp_path / "none.json", rows, keys, "study PARTS=sweeps", 0.0)
+    text = study_causalmmm_sweeps.page(content)
+    assert "| paper | lambda | 10 | 0.700 +- 0.141 | 0.900 +- 0.000 | 3.0 | 2 | 1 |" in text
+    assert study_causalmmm_sweeps.picture(content["table"]).startswith(b"\x89PNG")
 
 
 def test_growth_is_judged_of_our_levels_and_the_large_panel_by_the_wall():
