@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+LOCK_SECONDS = 2.0  # the reaper of dead runs holds the lock of the home for a moment while it looks
 
 
 class CommandError(RuntimeError):
@@ -49,9 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     propose = commands.add_parser(
         "propose-graph", help="write the found causal graph as YAML for a person to accept edges of"
     )
+    prepare = commands.add_parser(
+        "instance",
+        help="write dagster.yaml, make the tables of both stores, close dead runs; prints DAGSTER_HOME",
+    )
     erase = commands.add_parser("erase", help="remove one consumer from everything in the home, with proof")
     erase.add_argument("--consumer-id", required=True, help="as in the source files; - reads it from stdin")
-    for command in (run, ui, hashes, execute, propose, erase):
+    for command in (run, ui, hashes, execute, propose, erase, prepare):
         command.add_argument(
             "--home", help="folder that holds everything of a deployment (default: .mediamix)"
         )
@@ -77,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(hashes_as_json(settings))
             return 0
+        if options.command == "instance":
+            return _prepare(settings)
         if options.command == "erase":
             return _erase(settings, options.consumer_id)
         if options.command == "execute":
@@ -120,7 +127,7 @@ def _run(settings: Settings) -> int:
     from orchestration.resources.instance import claim_own_store, prepare_instance
     from orchestration.results import print_places, print_results, table_hashes
 
-    console = Console(highlight=False, width=_width())
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     begun = time.monotonic()
     try:
         require_manifest()
@@ -153,12 +160,14 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
     import dagster as dg
 
     from orchestration.following import RunFollower, close_orphans
+    from orchestration.reaper import close_dead_runs
 
     key = uuid.uuid4().hex
     command = [sys.executable, "-m", "orchestration.cli", "execute", "--key", key]
     with dg.DagsterInstance.get() as instance, log_path.open("w", encoding="utf-8") as log:
+        dead = close_dead_runs(instance)
         _refuse_runs_of_others(instance)
-        for run_id in close_orphans(instance):
+        for run_id in [*dead, *close_orphans(instance)]:
             console.print(f"[yellow]Closed run {run_id[:8]}, whose process had been killed.[/]")
         follower = RunFollower(instance, settings.home, lambda line: console.print(line, markup=False))
         child = _start(command, log, pass_fds=(lock.fileno(),))
@@ -192,12 +201,19 @@ def _erase(settings: Settings, consumer_id: str) -> int:
 
     consumer_id = sys.stdin.read().rstrip("\r\n") if consumer_id == "-" else consumer_id
     if not consumer_id:
-        raise CommandError("The consumer's id is empty; give it as it stands in the source files.")
+        raise CommandError("The id is empty; give it as it stands in the source files.")
     folder = prepare_instance(settings)
     claim_own_store(settings)
     with _home_lock(folder / "run.lock"), dg.DagsterInstance.get() as instance:
         _refuse_runs_of_others(instance)
         return erase_and_tell(settings, consumer_id)
+
+
+def _prepare(settings: Settings) -> int:
+    from orchestration.prepare import prepare_deployment
+
+    print(prepare_deployment(settings))
+    return 0
 
 
 def _refuse_runs_of_others(instance: "DagsterInstance") -> None:
@@ -388,14 +404,19 @@ def _interrupt(number: int, frame: object) -> None:
 @contextmanager
 def _home_lock(path: Path) -> Iterator[TextIO]:
     """Hold the home for one run; the lock goes with the processes that hold the file, however they end."""
+    end = time.monotonic() + LOCK_SECONDS
     with path.open("w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandError(
-                f"Another run works in {path.parent.parent} right now (it holds {path}). Wait for it, or use "
-                "another home with HOME_DIR=..."
-            ) from None
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise CommandError(
+                        f"Another run works in {path.parent.parent} right now (it holds {path}). Wait for it, or use "
+                        "another home with HOME_DIR=..."
+                    ) from None
+                time.sleep(0.1)
         yield handle
 
 
@@ -412,11 +433,6 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _width() -> int | None:
-    """Room for the table where no terminal says its width."""
-    return None if sys.stdout.isatty() else 150
 
 
 if __name__ == "__main__":
