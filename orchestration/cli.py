@@ -7,10 +7,8 @@ the run's event log. One run per home at a time, held by a file lock; it does no
 import argparse
 import fcntl
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from orchestration.processes import end_with_parent, listen, start, stop
 from orchestration.resources.instance import StoreError
 from orchestration.resources.settings import CHECKOUT, Settings, SettingsError, load_settings
 
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "erase":
             return _erase(settings, options.consumer_id)
         if options.command == "execute":
-            _end_with_parent()
+            end_with_parent()
             return _execute(options.key)
         if options.command == "propose-graph":
             return _propose(settings, options)
@@ -138,7 +137,7 @@ def _run(settings: Settings) -> int:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     folder = prepare_instance(settings)
     claim_own_store(settings)
-    _listen()
+    listen()
     with _home_lock(folder / "run.lock") as lock:
         log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +169,7 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
         for run_id in [*dead, *close_orphans(instance)]:
             console.print(f"[yellow]Closed run {run_id[:8]}, whose process had been killed.[/]")
         follower = RunFollower(instance, settings.home, lambda line: console.print(line, markup=False))
-        child = _start(command, log, pass_fds=(lock.fileno(),))
+        child = start(command, log, pass_fds=(lock.fileno(),))
         try:
             while child.poll() is None:
                 if follower.find_run(key):
@@ -178,7 +177,7 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
                 time.sleep(0.5)
         except KeyboardInterrupt:
             console.print("[yellow]Stopping the run ...[/]")
-            _stop(child)
+            stop(child)
             close_orphans(instance)
             raise CommandError("Stopped by hand; what was finished is kept, run again to go on.") from None
         if follower.find_run(key):
@@ -325,12 +324,12 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
     commands = {"dagster": (dagster, dagster_port), "mlflow": (mlflow, mlflow_port)}
     children: dict[str, subprocess.Popen] = {}
     logs: list[TextIO] = []
-    _listen()
+    listen()
     try:
         for name, (command, port) in commands.items():
             log = (folder / "logs" / f"{name}.log").open("w", encoding="utf-8")
             logs.append(log)
-            children[name] = _start(command, log)
+            children[name] = start(command, log)
             print(f"{name:<8} http://{host}:{port}   log: {log.name}", flush=True)
         print("Ctrl-C stops both.", flush=True)
         while True:
@@ -346,59 +345,9 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
         return 0
     finally:
         for child in children.values():
-            _stop(child)
+            stop(child)
         for log in logs:
             log.close()
-
-
-def _start(command: list[str], log: TextIO, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
-    """A child in its own process group, so that stopping it stops what it started."""
-    return subprocess.Popen(
-        command,
-        cwd=CHECKOUT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=os.environ.copy(),
-        start_new_session=True,
-        pass_fds=pass_fds,
-    )
-
-
-def _end_with_parent() -> None:
-    """End this process group once the process that started it is gone, however it went (kill -9 included)."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.killpg(os.getpgrp(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _stop(child: subprocess.Popen) -> None:
-    """Ask the child's group to end, and end it: also what outlives the child."""
-    for number, seconds in ((signal.SIGINT, 20), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        end = time.monotonic() + seconds
-        try:
-            os.killpg(child.pid, number)
-            while time.monotonic() < end:
-                child.poll()  # reaps it, so that an empty group is gone
-                os.killpg(child.pid, 0)
-                time.sleep(0.1)
-        except ProcessLookupError:
-            return
-
-
-def _listen() -> None:
-    """SIGTERM and SIGINT stop us and our children, also where a shell started us in the background with SIGINT ignored,
-    which children would inherit: they would then outlive us."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager

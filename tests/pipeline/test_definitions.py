@@ -95,7 +95,6 @@ LINEAGE = {
     "channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "market_channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "segment_channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
-    "suppressed_segments": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "consumer_channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "placebo_results": (CONSUMER_TABLES, {keys.CONSUMER_PANEL, keys.PLACEBO_RESULTS, keys.PLACEBO_REFITS}),
     "robustness_checks": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.ROBUSTNESS_CHECKS}),
