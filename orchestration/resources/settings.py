@@ -48,7 +48,7 @@ NO_VALUE = dict.fromkeys(SAMPLER_FIELDS, "(the model's own)") | {
     "id_key": "(none: consumer ids land as they are)"
 }
 #: Secrets come from the environment alone: a file is copied, committed and backed up.
-ENVIRONMENT_ONLY = ("id_key",)
+ENVIRONMENT_ONLY = ("id_key", "alert_webhook_url")
 #: Market tables whose spacing tells the period, best first.
 PERIOD_TABLES = ("market_outcomes", "marketing_activities", "market_covariates", "mediators")
 
@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = ""
     dagster_storage_uri: str = ""
     id_key: SecretStr | None = Field(default=None, min_length=32)
+    alert_webhook_url: SecretStr | None = None
     force_refit: bool = False
     robustness_refits: bool = False
     placebo_replicates_count: int = Field(default=200, ge=1)
@@ -178,6 +179,13 @@ class Settings(BaseSettings):
                 "would break each other. Give each a database of its own on the same server."
             )
         return self
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _check_webhook(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("alert_webhook_url is no http address; give https://... or leave it unset.")
+        return url
 
     @model_validator(mode="after")
     def _check_id_key(self) -> Settings:

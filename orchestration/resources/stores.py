@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 #: looks for it to survive two processes that create the tables at once.
 _DRIVER = "postgresql+psycopg2"
 _PLAIN_SCHEMES = ("postgresql", "postgres")
-_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
+_PASSWORD = re.compile(r"(://[^:/@\s]*):.*@")  # a password that was not encoded may hold anything
 _PASSWORD_PARAMETER = re.compile(r"([?&](?:password|sslpassword)=)[^&\s]*", re.IGNORECASE)
 
 

@@ -121,7 +121,12 @@ def test_secrets_are_not_printed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "uri", ["postgresql://u:h@ush@db/x", "postgresql://db/x?sslmode=require&password=hush"]
+    "uri",
+    [
+        "postgresql://u:h@ush@db/x",
+        "postgresql://u:hu sh@db/x",
+        "postgresql://db/x?sslmode=require&password=hush",
+    ],
 )
 def test_odd_passwords_are_not_printed_either(uri, tmp_path):
     text = "\n".join(Settings(home=tmp_path, dagster_storage_uri=uri).describe())
