@@ -75,7 +75,7 @@ def pictures(table: list[Row], shops_of_kind: dict[str, int]) -> dict[str, bytes
     ]
     if len({point["shops_count"] for point in points}) > 1:
         shown = [p for p in points if p["method"] not in ("all_absent", "CM-full")]
-        found[SHOPS_PICTURE] = auroc_by_shops(pd.DataFrame(shown).astype({"sd": float}))
+        found[SHOPS_PICTURE] = auroc_by_shops(pd.DataFrame(shown).astype({"mean": float, "sd": float}))
     bins = [
         {"method": method, **one}
         for method in STATING

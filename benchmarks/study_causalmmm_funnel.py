@@ -162,7 +162,7 @@ def picture(table: list[dict[str, Any]], truth: list[list[Any]]) -> bytes | None
     from models.simulate.funnel_config import BRAND_IDS, EFFECT_IDS, OUTCOME_ID, VIEWS_ID
 
     rows = {row["method"]: row for row in table if row.get("edges")}
-    rivals = [row for method, row in rows.items() if method not in OURS]
+    rivals = [r for method, r in rows.items() if method not in OURS and r["auroc_pooled"]["mean"] is not None]
     if "classical" not in rows or not rivals:
         return None
     best = max(rivals, key=lambda row: row["auroc_pooled"]["mean"])
