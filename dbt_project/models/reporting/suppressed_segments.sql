@@ -1,6 +1,6 @@
 {{ config(post_hook="{{ export_reporting(['as_of_date', 'segment_name']) }}") }}
 
--- How many cells segment_channel_effects leaves out because too few consumers stand behind them, and nothing else of them.
+-- How many cells segment_channel_effects leaves out because too few consumers stand behind them, and nothing else
 with segments as (
 
     {{ published_effects('segment_channel_effects') }}
