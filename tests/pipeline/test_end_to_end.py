@@ -357,7 +357,8 @@ def test_the_report_shows_the_published_effects_and_names_as_text(first):
     assert str(escape(ODD_CHANNEL)) in page and str(escape(ODD_MARKET)) in page
     assert "49" + ODD_CHANNEL.removeprefix("{{7*7}}") not in page  # a name is never a template
     assert "Read with care." in page and "were not evaluated" in page
-    assert ODD_CONSUMER not in page and "c01" not in page  # consumers are never listed
+    written = page[: page.index("<script>")]  # without the charts' library, which has all sorts of letters
+    assert ODD_CONSUMER not in page and not re.search(r"\bc\d\d\b", written)  # consumers are never listed
     assert "not identified" in page
 
 

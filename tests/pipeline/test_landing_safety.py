@@ -28,8 +28,9 @@ def replace(source, target):
 os.replace = replace
 land(load_settings())
 """
-FILES_COUNT = 6  # of canonical_folder: renamed into staging, then into place, then the manifest
-RENAMES_COUNT = 2 * FILES_COUNT + 1
+#: Renames: the home's mark of its id key, then every file into staging, then into place, then the manifest.
+FILES_COUNT = 6  # of canonical_folder
+RENAMES_COUNT = 1 + 2 * FILES_COUNT + 1
 
 
 def process(settings: Settings, die_at: int) -> subprocess.Popen:
@@ -49,7 +50,9 @@ def contents(settings: Settings) -> dict[str, list[tuple]]:
     }
 
 
-@pytest.mark.parametrize("die_at", [1, FILES_COUNT, FILES_COUNT + 1, 2 * FILES_COUNT, RENAMES_COUNT])
+@pytest.mark.parametrize(
+    "die_at", [1, 2, FILES_COUNT + 1, FILES_COUNT + 2, 2 * FILES_COUNT + 1, RENAMES_COUNT]
+)
 def test_kill_at_any_rename_leaves_the_old_state_and_a_rerun_the_new_one(die_at, canonical_folder, tmp_path):
     settings = Settings(home=tmp_path / "home", source=str(canonical_folder))
     prepare_landing(settings)
