@@ -154,13 +154,14 @@ def test_a_sign_that_turns_in_another_specification_fails():
     assert turned.counts["failed"] == 1 and "tv turns" in turned.checks["text"][0]
 
 
-def test_a_model_worse_than_every_rival_fails():
-    def errors(ours):
+def test_a_model_worse_than_a_simple_rival_fails():
+    def errors(ours, rival="pooled_ols"):
         base = {"as_of_date": DATE, "split_kind": "rolling_origin", "split": "1", "metric": "rmse"}
-        return [base | {"method": "hbmmm", "value": ours}, base | {"method": "ols", "value": 2.0}]
+        return [base | {"method": "hbmmm", "value": ours}, base | {"method": rival, "value": 2.0}]
 
     assert judge(tables(model_comparison=errors(1.5))).counts["passed"] == 1
     assert judge(tables(model_comparison=errors(2.5))).counts["failed"] == 1
+    assert judge(tables(model_comparison=errors(1.5, rival="oracle"))).counts["not_evaluated"] == 1
 
 
 def test_the_page_is_one_file_that_reaches_nowhere_and_escapes_names():
@@ -179,7 +180,7 @@ def test_the_page_is_one_file_that_reaches_nowhere_and_escapes_names():
 def test_without_effects_the_first_screen_says_so():
     page = render_report(tables(gate_checks=GATE), IDENTITY)
     first = page[: page.index("<nav")]
-    assert "No effect is published." in first and "1 of 3 checks failed" in first
+    assert "No primary effect is published." in first and "1 of 3 checks failed" in first
     with pytest.raises(PanelError, match="no reporting table has a row"):
         render_report(tables(), IDENTITY)
 

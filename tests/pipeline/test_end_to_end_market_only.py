@@ -52,6 +52,6 @@ def test_market_only_data_still_has_its_marts_and_its_quality(market_only):
 def test_the_report_says_first_that_nothing_is_published(market_only):
     page = (market_only.home / "report" / "index.html").read_text(encoding="utf-8")
     first_screen = page[: page.index("<nav")]
-    assert "No effect is published." in first_screen
+    assert "No primary effect is published." in first_screen
     assert "Read with care." in first_screen and "not evaluated" in first_screen
     assert "Predictive edges" in page
