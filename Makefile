@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@echo "[setup] creating $(VENV) and installing the locked packages (about 3 minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint requirements.lock \
-	  --editable '.[examples,dev,postgres]' 2>&1 | awk '/^ *(ERROR|error)/ { print } \
+	  --editable '.[examples,dev,pcmci,postgres]' 2>&1 | awk '/^ *(ERROR|error)/ { print } \
 	    /^Collecting/ && ++count % 25 == 0 { print "[setup] " count " packages found"; fflush() } \
 	    /^Installing collected/ { print "[setup] installing them"; fflush() }'
 	@touch $@
