@@ -122,7 +122,7 @@ def _row(study: Study, origin: Origin, prefix: str) -> str:
 
 def _judged(verdicts: tuple[bool | None, ...]) -> str:
     if not verdicts:
-        return "none"
+        return "none in the file"
     counts = {
         "passed": verdicts.count(True),
         "**failed**": verdicts.count(False),
