@@ -125,7 +125,9 @@ def test_every_command_and_option_of_the_documentation_exists(fences):
         for name, rest in re.findall(r"^\$.*?\bmediamix ([a-z-]+)(.*)$", text, re.M):
             assert name in command_names(), f"{page}: mediamix {name}"
             for option in re.findall(r"(--[a-z-]+)", rest):
-                assert option in help_text(name), f"{page}: mediamix {name} {option}"
+                assert option in re.findall(r"--[a-z-]+", help_text(name)), (
+                    f"{page}: mediamix {name} {option}"
+                )
             seen += 1
     assert seen >= 2
 
