@@ -45,6 +45,18 @@ class Diagnostics:
         )
 
 
+def draws_quality(draws: np.ndarray, chains: int) -> tuple[np.ndarray, np.ndarray]:
+    """R-hat and the smaller of bulk and tail size, (d,) each, of kept draws (K, d) in the order of their chains.
+
+    NaN where the chains did not keep equally many, or fewer than four, draws.
+    """
+    kept = len(draws) // chains
+    if len(draws) % chains or kept < 4:
+        return (np.full(draws.shape[1], np.nan),) * 2
+    by_chain = draws.reshape(chains, kept, -1)
+    return r_hat(by_chain[None]), np.minimum(ess_bulk(by_chain), ess_tail(by_chain))
+
+
 def diagnose(sample: Sample, names: tuple[str, ...]) -> Diagnostics:
     """Of all draws of the sampled parameters; the integrated-out part is drawn independently given these."""
     return Diagnostics(
