@@ -29,10 +29,41 @@ OVERLAP_IS_SUFFICIENT = dg.AssetCheckSpec(
     asset=keys.OVERLAP,
     description="Exposed and unexposed consumers can be compared, for every channel.",
 )
+RESPONSE_CONVERGED = dg.AssetCheckSpec(
+    "converged",
+    asset=keys.RESPONSE_POSTERIOR,
+    description="Every sampled parameter: R-hat and effective sample size within bounds, no divergence, E-BFMI.",
+)
+CONTRIBUTIONS_ADD_UP = dg.AssetCheckSpec(
+    "contributions_add_up",
+    asset=keys.RESPONSE_ESTIMATES,
+    description="Contributions and baseline are the expected GMV, in every draw and in the published rows.",
+)
+BASELINE_IS_SANE = dg.AssetCheckSpec(
+    "baseline_is_sane",
+    asset=keys.RESPONSE_ESTIMATES,
+    description="Expected GMV is near the observed, and the baseline is not negative.",
+)
+DATA_MOVED_PRIORS = dg.AssetCheckSpec(
+    "data_moved_priors",
+    asset=keys.RESPONSE_ESTIMATES,
+    description="The effect of every channel is more than its prior: the data narrowed or moved it.",
+)
+ROI_IS_PLAUSIBLE = dg.AssetCheckSpec(
+    "roi_is_plausible",
+    asset=keys.RESPONSE_ESTIMATES,
+    description="No channel's return on investment lies in the outer hundredths of its prior.",
+)
+RESPONSE_ESTIMATE_CHECKS = (CONTRIBUTIONS_ADD_UP, BASELINE_IS_SANE, DATA_MOVED_PRIORS, ROI_IS_PLAUSIBLE)
+RESPONSE_GATE_IS_PASSED = dg.AssetCheckSpec(
+    "response_gate_is_passed",
+    asset=keys.GATE_CHECKS,
+    description="Every model-level check of the response model passed; else no new champion.",
+)
 GATE_IS_PASSED = dg.AssetCheckSpec(
     "gate_is_passed",
     asset=keys.GATE_CHECKS,
-    description="Every model-level check passed; else no new champion.",
+    description="Every model-level check of the HBMMM passed; else no new champion.",
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import keys
+from assets.champions import with_champion_rows
 from assets.checks import OVERLAP_IS_SUFFICIENT, check_result, markdown, picture
 from assets.fits import log_forest
 from assets.identification import lead_placebo_reasons, mark_identified, unexposed_rows
@@ -20,7 +21,6 @@ from assets.status import (
 )
 from models.outcomes import NOT_EVALUATED, outcome_of
 from orchestration.resources.artefacts import EFFECT_TABLES, read_artefact, write_artefact
-from orchestration.resources.tracking import CHAMPION, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +127,7 @@ def _spec(key: dg.AssetKey, description: str) -> dg.AssetSpec:
             keys.WITHIN_CONSUMER_ESTIMATES,
             keys.CAUSAL_ESTIMATES,
             keys.CARRYOVER_ESTIMATES,
+            keys.RESPONSE_ESTIMATES,
             keys.OVERLAP,
             keys.PLACEBO_RESULTS,
             keys.MARKET_CHANNEL_PERIODS,
@@ -169,10 +170,15 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
                 effects["model_version"] = family_status["facts"].get("model_version")
                 if name == "channel_effects":
                     estimated.append(effects)
-                effects = _with_champion_rows(effects, refresh, name, family)
+                effects = with_champion_rows(effects, refresh, name, family)
                 written[name].append(effects)
             write_artefact(refresh.artefacts_dir, name, family, refresh.as_of_date, effects)
+    market_status, market_tables = read_family(refresh, keys.FAMILY_RESPONSE)
+    for name in EFFECT_TABLES:
+        effects = _of_markets(refresh, market_status, market_tables.get(name), name)
+        written[name] += [effects] if effects is not None else []
     rows = [publish_status(refresh, found, status.data_version) for found, _ in families.values()]
+    rows.append(publish_status(refresh, market_status, market_status["facts"]["data_version"]))
     forest = _slope_forest(estimated)
     if forest is not None:
         log_forest(refresh, families[keys.FAMILY_HBMMM][0]["facts"].get("run_id"), forest)
@@ -185,6 +191,17 @@ def consumer_effects_published(context: dg.AssetExecutionContext) -> Iterator[dg
         asset_key=keys.FAMILY_STATUS,
         metadata={"families": markdown(pd.DataFrame(rows).drop(columns="data_version"))},
     )
+
+
+def _of_markets(
+    refresh: Refresh, status: dict[str, Any], effects: "pd.DataFrame | None", name: str
+) -> "pd.DataFrame | None":
+    """Write a table of the response model, whose rows say themselves whether they are identified (declared graph)."""
+    if effects is not None:
+        versions = {key: status["facts"][key] for key in ("model_version", "data_version")}
+        effects = with_champion_rows(effects.assign(**versions), refresh, name, keys.FAMILY_RESPONSE)
+    write_artefact(refresh.artefacts_dir, name, keys.FAMILY_RESPONSE, refresh.as_of_date, effects)
+    return effects
 
 
 def with_robustness_values(effects: "pd.DataFrame", sensitivity: "pd.DataFrame | None") -> "pd.DataFrame":
@@ -235,24 +252,6 @@ def _completed(
         return marked
     parts = [marked, roas_rows(marked, spend), unexposed_rows(marked, declared)]
     return pd.concat([part.astype(object) for part in parts if not part.empty], ignore_index=True)
-
-
-def _with_champion_rows(effects: "pd.DataFrame", refresh: Refresh, name: str, family: str) -> "pd.DataFrame":
-    """Keep the champion's rows of this as-of date beside a challenger's, until the gate has decided."""
-    if family != keys.FAMILY_HBMMM:
-        return effects
-    import pandas as pd
-
-    alias = Tracking.from_settings(refresh.settings).alias_version(keys.REGISTERED_HBMMM, CHAMPION)
-    decided = read_artefact(refresh.artefacts_dir, "champions", family, refresh.as_of_date)["model_version"]
-    champions = {alias, *decided.dropna()} - {None}  # they differ in a back-fill: the alias is of later data
-    before = read_artefact(refresh.artefacts_dir, name, family, refresh.as_of_date)
-    kept = before[
-        before["model_version"].isin(champions) & ~before["model_version"].isin(effects["model_version"])
-    ]
-    if kept.empty:
-        return effects
-    return pd.concat([effects.astype(object), kept.astype(object)], ignore_index=True)
 
 
 def _facts(name: str, parts: "list[pd.DataFrame]") -> dict[str, Any]:

@@ -49,12 +49,12 @@ def fit_facts(fit: "HBMMMFit | TwoPartFit") -> dict[str, Any]:
         unknown = dict.fromkeys(("r_hat_max", "ess_min", "ess_bulk_min", "ess_tail_min"))
         return fit_facts(fit.amount) | unknown
     return {
-        "r_hat_max": _worst(fit.diagnostics["r_hat"], max),
-        "ess_min": _worst(fit.diagnostics[["ess_bulk", "ess_tail"]].min(axis=1, skipna=False), min),
-        "ess_bulk_min": _worst(fit.diagnostics["ess_bulk"], min),
-        "ess_tail_min": _worst(fit.diagnostics["ess_tail"], min),
+        "r_hat_max": worst_of(fit.diagnostics["r_hat"], max),
+        "ess_min": worst_of(fit.diagnostics[["ess_bulk", "ess_tail"]].min(axis=1, skipna=False), min),
+        "ess_bulk_min": worst_of(fit.diagnostics["ess_bulk"], min),
+        "ess_tail_min": worst_of(fit.diagnostics["ess_tail"], min),
         "divergences_count": int(fit.divergences_count),
-        **({} if fit.is_importance_sampled else {"e_bfmi_min": _worst(fit.sampler["e_bfmi"], min)}),
+        **({} if fit.is_importance_sampled else {"e_bfmi_min": worst_of(fit.sampler["e_bfmi"], min)}),
         **({"k_hat_max": fit.k_hat} if fit.is_importance_sampled else {}),
         "parameters_count": len(fit.diagnostics),
         "consumers_count": len(fit.consumer_ids),
@@ -194,7 +194,7 @@ def _dataset(mlflow: Any, refresh: Refresh, panel: PanelStatus) -> Any:
     )
 
 
-def _worst(values: Any, choose: Any) -> float | None:
+def worst_of(values: Any, choose: Any) -> float | None:
     """The worst of finite values; None if one of them is not finite, or there is none."""
     import math
 

@@ -14,6 +14,7 @@ MARTS = "marts"
 PANELS = "panels"
 HBMMM = "hbmmm"
 CAUSAL_GRAPH = "causal_graph"
+RESPONSE = "response"
 ROBUSTNESS = "robustness"
 EVALUATION = "evaluation"
 EFFECTS = "effects"
@@ -27,6 +28,7 @@ GROUPS = (
     PANELS,
     HBMMM,
     CAUSAL_GRAPH,
+    RESPONSE,
     ROBUSTNESS,
     EVALUATION,
     EFFECTS,
@@ -69,6 +71,8 @@ MARKET_PERIODS = dg.AssetKey([MARTS, "market_periods"])
 MARKET_CHANNEL_PERIODS = dg.AssetKey([MARTS, "market_channel_periods"])
 MARKET_COVARIATE_PERIODS = dg.AssetKey([MARTS, "market_covariate_periods"])
 MEDIATOR_PERIODS = dg.AssetKey([MARTS, "mediator_periods"])
+LIFT_TESTS = dg.AssetKey([MARTS, "lift_tests"])
+MARKETS = dg.AssetKey([MARTS, "markets"])
 SUFFICIENT_STATISTICS = dg.AssetKey([MARTS, "consumer_sufficient_statistics"])
 DESIGN_COLUMNS = dg.AssetKey([MARTS, "design_columns"])
 CURRENT_REFRESH = dg.AssetKey([MARTS, "current_refresh"])
@@ -79,12 +83,26 @@ PANEL_MARTS = (
     MARKET_COVARIATE_PERIODS,
 )
 
+MARKET_MARTS = (
+    MARKET_PERIODS,
+    MARKET_CHANNEL_PERIODS,
+    MARKET_COVARIATE_PERIODS,
+    MEDIATOR_PERIODS,
+    MARKETS,
+    LIFT_TESTS,
+)
+
 CONSUMER_PANEL = dg.AssetKey([PANELS, "consumer_panel"])
 
 HBMMM_POSTERIOR = dg.AssetKey([HBMMM, "hbmmm_posterior"])
 HBMMM_ESTIMATES = dg.AssetKey([HBMMM, "hbmmm_estimates"])
 
 CAUSAL_GRAPH_EDGES = dg.AssetKey([CAUSAL_GRAPH, "causal_graph_edges"])
+
+RESPONSE_POSTERIOR = dg.AssetKey([RESPONSE, "response_posterior"])
+RESPONSE_ESTIMATES = dg.AssetKey([RESPONSE, "response_estimates"])
+RESPONSE_CURVES = dg.AssetKey([RESPONSE, "response_curves"])
+CHANNEL_CONTRIBUTIONS = dg.AssetKey([RESPONSE, "channel_contributions"])
 
 PLACEBO_RESULTS = dg.AssetKey([ROBUSTNESS, "placebo_results"])
 PLACEBO_REFITS = dg.AssetKey([ROBUSTNESS, "placebo_refits"])
@@ -121,6 +139,8 @@ ARTEFACT_SOURCES = {
     "robustness_checks": ROBUSTNESS_CHECKS,
     "model_comparison": MODEL_COMPARISON,
     "causal_graph_edges": CAUSAL_GRAPH_EDGES,
+    "response_curves": RESPONSE_CURVES,
+    "channel_contributions": CHANNEL_CONTRIBUTIONS,
     "gate_checks": GATE_CHECKS,
     "champions": CHAMPIONS,
 }
@@ -133,6 +153,7 @@ FAMILY_CARRYOVER = "carryover"
 FAMILY_PLACEBO = "placebo"
 FAMILY_OVERLAP = "overlap"
 FAMILY_CAUSAL_GRAPH = "causal_graph"  # of markets: market-only data have it too
+FAMILY_RESPONSE = "response"  # of markets, like the graph
 CONSUMER_FAMILIES = (
     FAMILY_HBMMM,
     FAMILY_WITHIN,
@@ -156,6 +177,7 @@ SECOND_OPINION_METHODS = (
 #: Name of the registered model, and model_name of its effect rows.
 REGISTERED_HBMMM = "mediamix-hbmmm"
 REGISTERED_CAUSALMMM = "mediamix-causalmmm"
+REGISTERED_RESPONSE = "mediamix-response"
 
 #: One writer, one opener: every step that opens warehouse.duckdb waits in this pool of size 1.
 DUCKDB_POOL = instance.DUCKDB_POOL

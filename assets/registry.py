@@ -4,7 +4,7 @@ Only model-level checks block. Row-level evidence (placebo, overlap) marks rows 
 A check that was not evaluated blocks like one that failed (design, section 6).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import keys
-from assets.checks import GATE_IS_PASSED, check_result, markdown
-from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_panel_status, read_parquet
+from assets.champions import GATED
+from assets.checks import GATE_IS_PASSED, RESPONSE_GATE_IS_PASSED, check_result, markdown
+from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_parquet
 from models.outcomes import FAILED, NOT_EVALUATED, PASSED, outcome_of
 from orchestration.resources.alerts import send_alert
 from orchestration.resources.artefacts import read_artefact, write_artefact
@@ -107,6 +108,32 @@ def gate_table(
     ]
 
 
+def response_gate_table(
+    facts: Mapping[str, Any], quarantined_share: float | None, thresholds: GateThresholds
+) -> list[dict[str, Any]]:
+    """The rows of `gate_table` for a response fit, and two of its own.
+
+    facts : besides, identity_deviation (share of a market's mean GMV) and baseline_negative_probability.
+    """
+    from models.response.fit_checks import BASELINE_NEGATIVE_MOST, IDENTITY_MOST
+
+    own = [
+        _row(
+            "contributions_add_up",
+            _number(facts.get("identity_deviation")),
+            IDENTITY_MOST,
+            "largest distance of contributions and baseline from expected GMV, as a share of a market's mean",
+        ),
+        _row(
+            "baseline_not_negative",
+            _number(facts.get("baseline_negative_probability")),
+            BASELINE_NEGATIVE_MOST,
+            "probability that GMV without any channel is negative in all",
+        ),
+    ]
+    return [*gate_table(facts, quarantined_share, thresholds), *own]
+
+
 @dataclass(frozen=True)
 class Champion:
     """The version that is read for an as-of date, or None.
@@ -119,17 +146,17 @@ class Champion:
     later_date: date | None = None
 
 
-def find_champion(refresh: Refresh) -> Champion:
+def find_champion(refresh: Refresh, family: str = keys.FAMILY_HBMMM) -> Champion:
     """The champion of this as-of date before the gate decides."""
     tracking = Tracking.from_settings(refresh.settings)
-    version = tracking.alias_version(keys.REGISTERED_HBMMM, CHAMPION)
+    version = tracking.alias_version(GATED[family], CHAMPION)
     if version is None:
         return Champion(None)
-    tag = tracking.version_tag(keys.REGISTERED_HBMMM, version, AS_OF_DATE_TAG)
+    tag = tracking.version_tag(GATED[family], version, AS_OF_DATE_TAG)
     later_date = date.fromisoformat(tag) if tag else refresh.as_of_date
     if later_date <= refresh.as_of_date:
         return Champion(version)
-    decided = read_artefact(refresh.artefacts_dir, "champions", keys.FAMILY_HBMMM, refresh.as_of_date)
+    decided = read_artefact(refresh.artefacts_dir, "champions", family, refresh.as_of_date)
     versions = decided["model_version"].dropna().tolist()
     return Champion(versions[0] if versions else None, version, later_date)
 
@@ -163,11 +190,17 @@ def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
     specs=[
         dg.AssetSpec(
             keys.GATE_CHECKS,
-            description="Model-level checks of the challenger, with outcome, value and threshold.",
+            description="Model-level checks of the challengers, with outcome, value and threshold.",
             group_name=keys.REGISTRY,
             kinds={"python", "mlflow"},
             owners=list(keys.OWNERS),
-            deps=[keys.HBMMM_POSTERIOR, keys.HBMMM_ESTIMATES, keys.DATA_QUALITY],
+            deps=[
+                keys.HBMMM_POSTERIOR,
+                keys.HBMMM_ESTIMATES,
+                keys.RESPONSE_POSTERIOR,
+                keys.RESPONSE_ESTIMATES,
+                keys.DATA_QUALITY,
+            ],
         ),
         dg.AssetSpec(
             keys.CHAMPIONS,
@@ -178,52 +211,89 @@ def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
             deps=[keys.GATE_CHECKS],
         ),
     ],
-    check_specs=[GATE_IS_PASSED],
+    check_specs=[GATE_IS_PASSED, RESPONSE_GATE_IS_PASSED],
 )
 def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
-    """Judge the challenger; alias ``champion`` moves only if every check passed, and never to older data."""
+    """Judge the challengers; alias ``champion`` moves only if every check passed, and never to older data."""
     import pandas as pd
 
     refresh = load_refresh()
-    panel = read_panel_status(refresh)
-    status, _ = read_family(refresh, keys.FAMILY_HBMMM)
+    verdicts = [
+        _judge(context, refresh, keys.FAMILY_HBMMM, gate_table),
+        _judge(context, refresh, keys.FAMILY_RESPONSE, response_gate_table),
+    ]
+    checks = pd.concat([one.checks for one in verdicts], ignore_index=True)
+    decisions = {f"decision_{one.family}": one.decision for one in verdicts}
+    versions = {f"champion_version_{one.family}": str(one.champion or "") for one in verdicts}
+    yield dg.MaterializeResult(asset_key=keys.GATE_CHECKS, metadata={"checks": markdown(checks)})
+    reasons = {f"reason_{one.family}": one.reason for one in verdicts}
+    yield dg.MaterializeResult(asset_key=keys.CHAMPIONS, metadata={**decisions, **versions, **reasons})
+    for one, spec in zip(verdicts, (GATE_IS_PASSED, RESPONSE_GATE_IS_PASSED), strict=True):
+        yield check_result(
+            spec,
+            one.outcome,
+            one.reason,
+            severity=dg.AssetCheckSeverity.ERROR,
+            checks=markdown(one.checks),
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate said of one family's challenger."""
+
+    family: str
+    checks: "pd.DataFrame"
+    decision: str
+    champion: str | None
+    reason: str
+    outcome: str
+
+
+def _judge(
+    context: dg.AssetExecutionContext,
+    refresh: Refresh,
+    family: str,
+    table: Callable[[Mapping[str, Any], float | None, GateThresholds], list[dict[str, Any]]],
+) -> Verdict:
+    """Check one challenger, move its alias if it passed, leave the rows for dbt and the decision in MLflow."""
+    import pandas as pd
+
+    registered = GATED[family]
+    status, _ = read_family(refresh, family)
+    is_evaluated = status["status"] == EVALUATED
     tracking = Tracking.from_settings(refresh.settings)
-    challenger = status["facts"].get("model_version") if status["status"] == EVALUATED else None
-    rows = gate_table(status["facts"], _share(refresh), GateThresholds.from_settings(refresh.settings))
-    decision, champion, reason = decide(rows, challenger, find_champion(refresh))
+    challenger = status["facts"].get("model_version") if is_evaluated else None
+    rows = table(status["facts"], _share(refresh), GateThresholds.from_settings(refresh.settings))
+    decision, champion, reason = decide(rows, challenger, find_champion(refresh, family))
     if challenger is None:
         reason = f"{status['status']}: {status['reason']}"
     if decision == PROMOTED:
-        tracking.set_alias(keys.REGISTERED_HBMMM, CHAMPION, str(champion))
-    identity = {"model_name": keys.REGISTERED_HBMMM, "model_version": challenger}
+        tracking.set_alias(registered, CHAMPION, str(champion))
+    identity = {"model_name": registered, "model_version": challenger}
     checks = pd.DataFrame([identity | row for row in rows])
     champions = pd.DataFrame(
         [identity | {"model_version": champion, "decision": decision, "decided_reason": reason}]
     )
     as_of, folder = refresh.as_of_date, refresh.artefacts_dir
-    write_artefact(folder, "gate_checks", keys.FAMILY_HBMMM, as_of, checks)
-    write_artefact(folder, "champions", keys.FAMILY_HBMMM, as_of, champions)
-    _log_decision(tracking, status["facts"].get("run_id"), checks, decision, reason)
-    context.log.info(f"{decision}: {reason}")
+    write_artefact(folder, "gate_checks", family, as_of, checks)
+    write_artefact(folder, "champions", family, as_of, champions)
+    _log_decision(tracking, family, status["facts"].get("run_id"), checks, decision, reason)
+    context.log.info(f"{registered}: {decision}: {reason}")
     passed = decision != NO_CHAMPION and champion == challenger
-    if not passed and panel.is_evaluated:
-        text = gate_alert(challenger, champion, reason)
+    if not passed and is_evaluated:
+        text = gate_alert(challenger, champion, reason, registered)
         send_alert(refresh.settings, text, kind="gate_not_passed", as_of_date=as_of, decision=decision)
-    outcome = PASSED if passed else FAILED if panel.is_evaluated else NOT_EVALUATED
-    yield dg.MaterializeResult(asset_key=keys.GATE_CHECKS, metadata={"checks": markdown(checks)})
-    yield dg.MaterializeResult(
-        asset_key=keys.CHAMPIONS,
-        metadata={"decision": decision, "champion_version": str(champion or ""), "reason": reason},
-    )
-    yield check_result(
-        GATE_IS_PASSED, outcome, reason, severity=dg.AssetCheckSeverity.ERROR, checks=markdown(checks)
-    )
+    outcome = PASSED if passed else FAILED if is_evaluated else NOT_EVALUATED
+    return Verdict(family, checks, decision, champion, reason, outcome)
 
 
-def gate_alert(challenger: str | None, champion: str | None, reason: str) -> str:
+def gate_alert(
+    challenger: str | None, champion: str | None, reason: str, registered: str = keys.REGISTERED_HBMMM
+) -> str:
     """What an alert says of a challenger that did not pass."""
     serving = f"version {champion} is still served" if champion else "no version is served"
-    who = f"{keys.REGISTERED_HBMMM} version {challenger or 'none'}"
+    who = f"{registered} version {challenger or 'none'}"
     return f"mediamix: {who} did not pass the gate ({reason}); {serving}"
 
 
@@ -233,11 +303,11 @@ def _share(refresh: Refresh) -> float | None:
 
 
 def _log_decision(
-    tracking: Any, run_id: str | None, checks: "pd.DataFrame", decision: str, reason: str
+    tracking: Any, family: str, run_id: str | None, checks: "pd.DataFrame", decision: str, reason: str
 ) -> None:
     if run_id is None:
         return
-    with tracking.run(keys.FAMILY_HBMMM, "gate", run_id=run_id) as mlflow:
+    with tracking.run(family, "gate", run_id=run_id) as mlflow:
         mlflow.log_text(checks.to_csv(index=False), "gate/gate_checks.csv")
         mlflow.set_tags({"gate.decision": decision, "gate.reason": reason[:5000]})
 

@@ -16,6 +16,7 @@ from assets.panels import consumer_panel
 from assets.raw import landed_files
 from assets.registry import promotion_gate
 from assets.report import report
+from assets.response import response_estimates, response_posterior
 from assets.robustness import placebo_refits, placebo_results, robustness_checks
 from assets.warehouse import warehouse_assets
 from orchestration.jobs import ALL_JOBS, EXECUTOR
@@ -36,6 +37,8 @@ PYTHON_ASSETS = [
     within_consumer_estimates,
     causal_estimates,
     causal_graph_edges,
+    response_posterior,
+    response_estimates,
     exposure_overlap,
     consumer_effects_published,
     promotion_gate,

@@ -9,7 +9,7 @@ _RAW = dg.AssetSelection.groups(keys.RAW)
 _WAREHOUSE = dg.AssetSelection.groups(keys.STAGING, keys.INTERMEDIATE, keys.MARTS) | dg.AssetSelection.assets(
     keys.DATA_QUALITY
 )
-_FITS = dg.AssetSelection.groups(keys.PANELS, keys.HBMMM, keys.CAUSAL_GRAPH)
+_FITS = dg.AssetSelection.groups(keys.PANELS, keys.HBMMM, keys.CAUSAL_GRAPH, keys.RESPONSE)
 _ROBUSTNESS = dg.AssetSelection.groups(keys.ROBUSTNESS, keys.EVALUATION)
 _PUBLICATION = dg.AssetSelection.groups(keys.EFFECTS, keys.REGISTRY, keys.REPORTING)
 

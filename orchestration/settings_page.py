@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "robustness_refits": "Refits of robustness checks and placebos in every run, not in the monthly job only.",
         "placebo_replicates_count": "Refits of each placebo.",
         "second_opinion_consumers_count": "Consumers that weighting and overlap rest on at most.",
+        "response_markets_most": "Most markets of the response model: the smallest become one. Complete Journey: 12.",
     },
     "Gate": {
         "gate_r_hat_most": "R-hat must be below.",

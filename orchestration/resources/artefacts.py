@@ -62,6 +62,19 @@ _PLACEBO = {
     "smallest_detectable_effect": "DOUBLE",
     "model_version": "VARCHAR",
 }
+#: What follows the mean in tables of the response model.
+_INTERVAL = {
+    "interval_lower": "DOUBLE",
+    "interval_upper": "DOUBLE",
+    "interval_level": "DOUBLE",
+    "unit": "VARCHAR",
+    "kpi": "VARCHAR",
+    "is_identified": "BOOLEAN",
+    "not_identified_reason": "VARCHAR",
+    "model_name": "VARCHAR",
+    "model_version": "VARCHAR",
+    "data_version": "VARCHAR",
+}
 _EFFECT_KEY = {"as_of_date": "DATE", "channel_id": "VARCHAR"}
 
 #: Table -> column -> DuckDB type. The dbt source of the artefacts has these columns and no others.
@@ -137,6 +150,25 @@ ARTEFACT_SCHEMAS: dict[str, dict[str, str]] = {
         "model_name": "VARCHAR",
         "model_version": "VARCHAR",
         "data_version": "VARCHAR",
+    },
+    "response_curves": {
+        "as_of_date": "DATE",
+        "channel_id": "VARCHAR",
+        "market_id": "VARCHAR",
+        "multiple": "DOUBLE",
+        "spend_amount": "DOUBLE",
+        "intensity": "DOUBLE",
+        "mean": "DOUBLE",
+        **_INTERVAL,
+    },
+    "channel_contributions": {
+        "as_of_date": "DATE",
+        "period_start_date": "DATE",
+        "market_id": "VARCHAR",
+        "component": "VARCHAR",
+        "channel_id": "VARCHAR",
+        "mean": "DOUBLE",
+        **_INTERVAL,
     },
     "family_status": {
         "as_of_date": "DATE",

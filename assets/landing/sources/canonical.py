@@ -13,7 +13,7 @@ from assets.landing.contract import CONTRACT
 from assets.landing.reader import SourceFile
 
 SUFFIXES = (".csv", ".parquet")
-_SILENT_NAMES = frozenset({"mediamix.toml"})
+_SILENT_NAMES = frozenset({"mediamix.toml", "causal_graph.yaml"})
 
 
 @dataclass(frozen=True, slots=True)

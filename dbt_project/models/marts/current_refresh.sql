@@ -9,6 +9,9 @@
 -- depends_on: {{ ref('market_periods') }}
 -- depends_on: {{ ref('market_channel_periods') }}
 -- depends_on: {{ ref('market_covariate_periods') }}
+-- depends_on: {{ ref('mediator_periods') }}
+-- depends_on: {{ ref('markets') }}
+-- depends_on: {{ ref('lift_tests') }}
 with parameters as (
 
     select * from {{ ref('int_run_parameters') }}
