@@ -247,18 +247,20 @@ def read_response_pointer(refresh: Refresh) -> dict[str, Any]:
 
 def _fit_into(folder: Path, refresh: Refresh, given: ResponseInput) -> None:
     """Fit and save; ``complete.json`` comes last, so that a killed fit is never taken for a finished one."""
-    from models.response.fit import fit_response
+    from models.response.patient_fit import Limits, fit_patiently
     from models.response.storage import config_as_dict, save_response_fit
     from orchestration.resources.artefacts import write_json
     from orchestration.resources.progress import progress_writer
 
     begun = time.monotonic()
-    fit = fit_response(
+    settings = refresh.settings
+    fit, attempts = fit_patiently(
         given.panel,
-        replace(given.config, threads=refresh.settings.fit_processes_count),
+        replace(given.config, threads=settings.fit_processes_count),
         lift_tests=given.lift_tests,
         scaling=given.scaling,
-        progress=progress_writer(refresh.settings.home, "response__response_posterior"),
+        progress=progress_writer(settings.home, "response__response_posterior"),
+        limits=Limits(settings.gate_r_hat_most, settings.gate_ess_least),
     )
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -266,7 +268,8 @@ def _fit_into(folder: Path, refresh: Refresh, given: ResponseInput) -> None:
     save_response_fit(fit, temporary / "fit")
     if given.graph_text:
         (temporary / "causal_graph.yaml").write_text(given.graph_text, encoding="utf-8")
-    facts = response_facts(fit) | {"fit_seconds": round(time.monotonic() - begun, 1)}
+    seconds = round(time.monotonic() - begun, 1)
+    facts = response_facts(fit) | {"fit_seconds": seconds, "attempts_count": attempts}
     content = {
         "fingerprint": given.fingerprint,
         "config": config_as_dict(given.config),
