@@ -103,6 +103,10 @@ def response_posterior(context: dg.AssetExecutionContext, config: ResponseRunCon
             "controls": ", ".join(given.adjustment.controls) or "none",
             "graph": "declared" if given.graph_text else "none declared: no effect is identified",
             "graph_notes": "; ".join(given.adjustment.notes),
+            "models_without_driven_channels": "; ".join(
+                f"total effect of {', '.join(one.channel_ids)} without {', '.join(one.without)}"
+                for one in given.reduced
+            ),
             "left_out": markdown(given.left_out),
             "lift_tests": ", ".join(test.lift_test_id for test in given.lift_tests) or "none",
         },
@@ -266,6 +270,11 @@ def _fit_into(folder: Path, refresh: Refresh, given: ResponseInput) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_response_fit(fit, temporary / "fit")
+    for position, model in enumerate(given.reduced):
+        tests = [t for t in given.lift_tests if not set(t.channel_ids) & set(model.without)]
+        config = replace(model.config(given.config), threads=settings.fit_processes_count)
+        less, _ = fit_patiently(model.panel(given.panel), config, lift_tests=tests)
+        save_response_fit(less, temporary / "reduced" / str(position))
     if given.graph_text:
         (temporary / "causal_graph.yaml").write_text(given.graph_text, encoding="utf-8")
     seconds = round(time.monotonic() - begun, 1)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from models.response.fit import ResponseFit
     from models.response.lift_tests import LiftTest
     from models.response.market_panel import MarketPanel
+    from models.response.reduced_models import ReducedModel
     from models.response.scaling import Scaling
     from orchestration.resources.settings import Settings
 
@@ -44,6 +45,7 @@ class ResponseInput:
     scaling: "Scaling"
     adjustment: "Adjustment"
     lift_tests: "tuple[LiftTest, ...]"
+    reduced: "tuple[ReducedModel, ...]"
     graph_text: str
     left_out: "pd.DataFrame"
     content: str
@@ -81,6 +83,7 @@ def response_input(refresh: Refresh, content: str) -> ResponseInput:
     import pandas as pd
 
     from models.response.adjustment import choose_adjustment
+    from models.response.reduced_models import reduced_models
     from models.response.scaling import Scaling
     from models.response.storage import config_as_dict
 
@@ -105,7 +108,10 @@ def response_input(refresh: Refresh, content: str) -> ResponseInput:
         }
     )
     left_out = pd.concat([prepared.left_out, unused], ignore_index=True)
-    return ResponseInput(panel, config, scaling, adjustment, tests, text, left_out, content, fingerprint)
+    reduced = reduced_models(graph, panel, has_period_effects=not panel.is_national)
+    return ResponseInput(
+        panel, config, scaling, adjustment, tests, reduced, text, left_out, content, fingerprint
+    )
 
 
 def response_config(
@@ -213,7 +219,11 @@ def response_results(
 
     fit = load_response_fit(folder / "fit")
     channel, market = effect_tables(
-        fit, given.adjustment, model_name=keys.REGISTERED_RESPONSE, is_primary=is_primary
+        fit,
+        given.adjustment,
+        model_name=keys.REGISTERED_RESPONSE,
+        is_primary=is_primary,
+        reduced=_reduced_fits(folder, given, refresh.settings),
     )
     periods, curves = contribution_periods(fit), response_curves(fit)
     checks = (
@@ -250,6 +260,19 @@ def response_results(
             "identity_deviation": checks[0].value,
         },
     )
+
+
+def _reduced_fits(folder: Path, given: ResponseInput, settings: "Settings") -> "dict[str, ResponseFit]":
+    """channel -> the fit that gives its total effect; those that have not converged give none."""
+    from models.response.patient_fit import Limits
+    from models.response.storage import load_response_fit
+
+    limits, found = Limits(settings.gate_r_hat_most, settings.gate_ess_least), {}
+    for position, model in enumerate(given.reduced):
+        fit = load_response_fit(folder / "reduced" / str(position))
+        if limits.hold(fit.diagnostics):
+            found |= dict.fromkeys(model.channel_ids, fit)
+    return found
 
 
 def register_response(

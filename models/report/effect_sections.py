@@ -12,33 +12,43 @@ from models.report.tables import ReportTables
 from models.report.wording import VERDICT_WORDS, interval, level_words, number, verdict_of
 
 MOST_MARKETS = 12  # at each end of a chart
+#: What the response model of markets says of a channel, carry-over included.
+MARKET_CHARTS = {"contribution": "What each channel brought", "roas": "What a unit of money spent brought"}
 
 
 def channels_section(tables: ReportTables, colors: dict[str, str]) -> Section:
     """Every channel: primary slope as a chart, all methods as a table."""
     effects = tables.channel_effects
-    slopes = _primary(effects, "slope")
-    charts = ()
-    if slopes["mean"].notna().any():
-        rows = interval_rows(slopes, "channel_id")
-        unit = rows["unit"].iloc[0]
-        spec = interval_chart(rows, colors)
-        charts = (
-            Chart(
-                "channel_slopes",
-                "What one more exposure is worth",
-                f"Mean and {level_words(slopes['interval_level'])} of the slope, {unit}; hollow: not identified.",
-                _spoken(rows),
-                spec,
-            ),
-        )
+    charts = [
+        _channel_chart(_primary(effects, "slope"), "slope", "What one more exposure is worth", colors),
+        *(
+            _channel_chart(_of_markets(effects, estimand), estimand, title, colors)
+            for estimand, title in MARKET_CHARTS.items()
+        ),
+    ]
     return Section(
         "channels",
         "Channels",
-        "The hierarchical model is primary; other methods stand beside it in the table, so that disagreement shows.",
-        charts,
+        "The hierarchical model of consumers is primary where there are any, else the response model of markets; other "
+        "methods stand beside it in the table, so that disagreement shows.",
+        tuple(chart for chart in charts if chart is not None),
         (_effects_table("All methods and estimands", effects, []),) if len(effects) else (),
         empty="" if len(effects) else "No effect is published: no model has passed the gate yet.",
+    )
+
+
+def _channel_chart(rows: pd.DataFrame, estimand: str, title: str, colors: dict[str, str]) -> Chart | None:
+    """One line a channel; None where no row has a number."""
+    if not rows["mean"].notna().any():
+        return None
+    shown = interval_rows(rows, "channel_id")
+    words = f"Mean and {level_words(rows['interval_level'])} of the {estimand}, {shown['unit'].iloc[0]}; "
+    return Chart(
+        f"channel_{estimand}s",
+        title,
+        words + "hollow: not identified.",
+        _spoken(shown),
+        interval_chart(shown, colors),
     )
 
 
@@ -181,6 +191,11 @@ def graph_section(tables: ReportTables) -> Section:
         (Chart("edges", "Predictive edges", caption, alt, edge_chart(mean)),),
         (TextTable("Edges", headers, rows[:MOST_ROWS], (2, 3, 4, 5)),),
     )
+
+
+def _of_markets(effects: pd.DataFrame, estimand: str) -> pd.DataFrame:
+    """Rows of the response model."""
+    return effects[effects["exposure_distribution"].eq("market_periods") & effects["estimand"].eq(estimand)]
 
 
 def _primary(effects: pd.DataFrame, estimand: str) -> pd.DataFrame:

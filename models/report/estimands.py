@@ -41,4 +41,20 @@ ESTIMANDS = (
         "Contribution per unit of money spent; refused where the spend is not known.",
         "contribution / spend",
     ),
+    EstimandText(
+        "marginal_roas",
+        "What the next unit of money would bring, spread over markets and periods as the recorded spend was.",
+        "d/dh contribution at spend (1 + h) times the recorded / spend",
+    ),
+    EstimandText(
+        "total_effect",
+        "The response model's contribution where the declared causal graph says that it is all a channel does, through "
+        "other channels and mediators too.",
+        "E[GMV | recorded exposures] − E[GMV | the channel at zero], carry-over included",
+    ),
+    EstimandText(
+        "direct_effect",
+        "The same with the channels that it drives held at what was recorded.",
+        "E[GMV | recorded] − E[GMV | the channel at zero, other channels as recorded]",
+    ),
 )

@@ -88,25 +88,28 @@ def verdict_of(row: pd.Series) -> str:
 def findings(effects: pd.DataFrame) -> tuple[Finding, ...]:
     """One finding a channel, from its primary immediate contribution (slope where there is none) and slope.
 
+    Market-only data have neither: there the response model's contribution over all market-periods speaks, and roas.
     effects : newest rows of channel_effects. What the data decide comes first, then the larger contribution.
     """
-    primary = effects[effects["is_primary"] & effects["horizon"].eq("immediate")]
-    panel = primary[primary["exposure_distribution"].eq("panel_rows")]
+    primary = effects[effects["is_primary"].astype(bool)]
+    shown = primary[primary["horizon"].eq("immediate") & primary["exposure_distribution"].eq("panel_rows")]
+    if shown.empty:
+        shown = primary[primary["exposure_distribution"].eq("market_periods")]
     found = []
-    for channel, rows in panel.groupby("channel_id"):
+    for channel, rows in shown.groupby("channel_id"):
         by_estimand = rows.set_index("estimand")
         named = [name for name in ("contribution", "slope") if name in by_estimand.index]
         if not named:
             continue
         main = by_estimand.loc[named[0]]
-        slope = by_estimand.loc["slope"] if "slope" in named else None
-        one = _finding(str(channel), named[0], main, slope)
+        beside = next((name for name in ("slope", "roas") if name in by_estimand.index), None)
+        one = _finding(str(channel), named[0], main, None if beside is None else by_estimand.loc[beside])
         size = main["mean"] if math.isfinite(main["mean"]) else -math.inf
         found.append(((_READING_ORDER.index(one.verdict), -size, one.channel_id), one))
     return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
 
 
-def _finding(channel: str, estimand: str, main: pd.Series, slope: pd.Series | None) -> Finding:
+def _finding(channel: str, estimand: str, main: pd.Series, beside: pd.Series | None) -> Finding:
     verdict = verdict_of(main)
     level = level_words(pd.Series([main["interval_level"]]))
     size = f"{number(abs(main['mean']))} {main['unit']}"
@@ -129,8 +132,15 @@ def _finding(channel: str, estimand: str, main: pd.Series, slope: pd.Series | No
     else:
         word = "Added" if verdict == RAISED else "Took away"
         sentence = f"{word} {size} ({bounds})" + (" in all." if estimand == "contribution" else ".")
-    if estimand == "contribution" and slope is not None and verdict in (RAISED, LOWERED):
-        sentence += (
-            f" One more exposure: {number(slope['mean'], signed=True)} {slope['unit'].split(' per ')[0]}."
-        )
+    if estimand == "contribution" and beside is not None and verdict in (RAISED, LOWERED):
+        sentence += _beside(beside)
     return Finding(channel, verdict, sentence, reason)
+
+
+def _beside(row: pd.Series) -> str:
+    """One more sentence: the slope, or what a unit of money brought; none where it has no number."""
+    if not math.isfinite(row["mean"]):
+        return ""
+    if row.name == "roas":
+        return f" For each unit of money spent: {number(row['mean'])}."
+    return f" One more exposure: {number(row['mean'], signed=True)} {row['unit'].split(' per ')[0]}."

@@ -75,12 +75,10 @@ def choose_adjustment(graph: CausalGraph | None, panel: MarketPanel, has_period_
         raise GraphError(
             f"the graph's outcome is {graph.outcome!r} and the data's is {panel.kpi_name!r}; name it {panel.kpi_name}."
         )
-    held, notes = _held_nodes(graph, recorded, has_period_effects)
+    recorded, pool, notes = adjustable_pool(graph, panel, has_period_effects)
     channels = frozenset(graph.channels) & frozenset(channel_ids)
-    moved = frozenset().union(*(nx.descendants(graph.digraph, c) for c in graph.channels))
-    pool = held - moved - frozenset(graph.channels)
     conditions = {c: _condition(graph, c, channels) for c in channel_ids if c in channels}
-    chosen = _chosen(graph, conditions, pool)
+    chosen = chosen_controls(graph, conditions, pool)
     controls = tuple(name for name in recorded if name in chosen)
     found = {}
     for channel in channel_ids:
@@ -90,6 +88,16 @@ def choose_adjustment(graph: CausalGraph | None, panel: MarketPanel, has_period_
         else:
             found[channel] = _judged(graph, channel, channels, conditions[channel], chosen, notes)
     return Adjustment(controls, found, tuple(notes.values()), True)
+
+
+def adjustable_pool(
+    graph: CausalGraph, panel: MarketPanel, has_period_effects: bool
+) -> tuple[tuple[str, ...], frozenset[str], dict[str, str]]:
+    """Recorded controls; nodes that the model can hold and no channel moves; and why it cannot hold others."""
+    recorded = varying_controls(panel)
+    held, notes = _held_nodes(graph, recorded, has_period_effects)
+    moved = frozenset().union(*(nx.descendants(graph.digraph, c) for c in graph.channels))
+    return recorded, held - moved - frozenset(graph.channels), notes
 
 
 def driven_channels(graph: CausalGraph, channel: str, channels: frozenset[str]) -> frozenset[str]:
@@ -130,7 +138,9 @@ def _condition(graph: CausalGraph, channel: str, channels: frozenset[str]) -> Co
     )
 
 
-def _chosen(graph: CausalGraph, conditions: dict[str, Condition], pool: frozenset[str]) -> frozenset[str]:
+def chosen_controls(
+    graph: CausalGraph, conditions: dict[str, Condition], pool: frozenset[str]
+) -> frozenset[str]:
     """A set that serves all channels that can be served, and causes of the outcome that cost none its answer."""
     served = [condition for condition in conditions.values() if condition.minimal(pool) is not None]
     common = common_separator(served, pool) if served else frozenset()
@@ -164,7 +174,7 @@ def _judged(
         total = (
             asked.reason
             if not asked.is_identified
-            else f"part of the effect goes through {', '.join(through)}, which the model holds at what was recorded: "
-            "the contribution is the direct effect, and no model without them was fitted"
+            else f"part of the effect goes through {', '.join(through)}, held at what was recorded: the contribution "
+            "is the direct effect, and no converged model without them gives the total one"
         )
     return ChannelIdentification(channel, reason, through, total)

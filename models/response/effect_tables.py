@@ -12,7 +12,7 @@ Carry-over counts, so the horizon is `total`; what reaches beyond the last perio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,16 @@ METHOD, DISTRIBUTION, HORIZON = "response", "market_periods", "total"
 
 
 def effect_tables(
-    fit: ResponseFit, adjustment: Adjustment, *, model_name: str, is_primary: bool
+    fit: ResponseFit,
+    adjustment: Adjustment,
+    *,
+    model_name: str,
+    is_primary: bool,
+    reduced: Mapping[str, ResponseFit] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(channel_effects, market_channel_effects) of a fit; the latter with market_id.
+
+    reduced : channel -> fit of the model without the channels that it drives (reduced_models.py)
 
     is_primary : of contribution and roas; marginal_roas, total_effect and direct_effect have no other method
     A channel without known spend has a roas and a marginal_roas row without numbers that say what is missing.
@@ -47,7 +54,7 @@ def effect_tables(
         everywhere = totals[..., c].sum(axis=1)
         by_channel.append(rows.row("contribution", everywhere, money, is_primary=is_primary))
         if adjustment.has_graph:
-            by_channel += list(_causal_rows(rows, found, everywhere, money))
+            by_channel += _causal_rows(rows, found, everywhere, money, (reduced or {}).get(channel))
         for estimand, amounts, primary in (
             ("roas", totals[..., c], is_primary),
             ("marginal_roas", marginal[..., c], True),
@@ -95,7 +102,7 @@ class _Rows:
     """Rows of one channel: the same names, quality and verdict in each."""
 
     def __init__(self, fit: ResponseFit, found: ChannelIdentification, model_name: str) -> None:
-        self._fit, self._found, self._model_name = fit, found, model_name
+        self._fit, self._found, self.model_name = fit, found, model_name
         self._level = fit.config.interval_level
 
     def row(
@@ -125,7 +132,7 @@ class _Rows:
             self._found.channel_id,
             estimand,
             unit,
-            self._model_name,
+            self.model_name,
             self._level,
             is_primary=is_primary,
             not_identified_reason=reason,
@@ -134,10 +141,16 @@ class _Rows:
 
 
 def _causal_rows(
-    rows: _Rows, found: ChannelIdentification, draws: np.ndarray, unit: str
+    rows: _Rows, found: ChannelIdentification, draws: np.ndarray, unit: str, reduced: ResponseFit | None
 ) -> Iterator[dict[str, object]]:
     """The contribution under the name the graph gives it; a total effect it is not is refused, with the reason."""
-    if found.total_reason is None:
+    if reduced is not None:
+        c = reduced.scaling.channel_ids.index(found.channel_id)
+        total = contribution_totals(reduced)[..., c].sum(axis=1)
+        yield _Rows(reduced, ChannelIdentification(found.channel_id, None), rows.model_name).row(
+            "total_effect", total, unit, is_primary=True
+        )
+    elif found.total_reason is None:
         yield rows.row("total_effect", draws, unit, is_primary=True)
     else:
         yield rows.refused("total_effect", found.total_reason, unit, is_primary=True)

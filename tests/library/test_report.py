@@ -261,3 +261,28 @@ def test_a_browser_draws_every_chart_and_says_what_it_shows(tmp_path):
     assert set(labels) == names
     assert "mail: +0.500 (0.200 to 0.800)" in labels["channel_slopes"]
     assert "tv predicts gmv (90 %)" in labels["edges"]
+
+
+def of_markets(channel, estimand, mean, lower, upper, **more):
+    named = {"method": "response", "model_name": "mediamix-response", "horizon": "total"}
+    unit = "EUR" if estimand == "contribution" else "ratio"
+    named |= {"exposure_distribution": "market_periods", "unit": unit}
+    return effect(channel, estimand, mean, lower, upper, **(named | more))
+
+
+def test_market_only_data_are_reported_by_the_response_model():
+    nothing = {"is_identified": False, "not_identified_reason": "no causal graph"}
+    rows = [of_markets("tv", "contribution", 900.0, 500.0, 1300.0), of_markets("tv", "roas", 2.5, 1.4, 3.6)]
+    rows += [of_markets("radio", "contribution", 70.0, 10.0, 90.0, **nothing)]
+    rows += [of_markets("radio", "roas", np.nan, np.nan, np.nan, **nothing)]
+    found = findings(pd.DataFrame(rows))
+    assert [one.channel_id for one in found] == ["tv", "radio"]
+    assert found[0].sentence == (
+        "Added 900 EUR (95 % interval 500 to 1,300) in all. For each unit of money spent: 2.50."
+    )
+    assert found[1].reason == "no causal graph" and "cannot say" in found[1].sentence
+    page = render_report(tables(channel_effects=rows), IDENTITY)
+    assert "What each channel brought" in page and "What a unit of money spent brought" in page
+    assert "No primary effect is published." not in page
+    consumers = [*CHANNELS, of_markets("tv", "contribution", 9.0, 8.0, 10.0, is_primary=False)]
+    assert findings(pd.DataFrame(consumers)) == findings(pd.DataFrame(CHANNELS))

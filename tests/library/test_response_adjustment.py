@@ -6,7 +6,10 @@ import pytest
 from models.errors import GraphError
 from models.response.adjustment import NO_GRAPH, choose_adjustment
 from models.response.causal_graph import graph_from_yaml
+from models.response.config import ResponseConfig
 from models.response.market_panel import MarketPanel
+from models.response.priors import ChannelPriors
+from models.response.reduced_models import reduced_models
 
 PERIODS = 60_000
 START = np.datetime64("1900-01-01")
@@ -158,3 +161,19 @@ def test_a_channel_the_graph_does_not_know_is_not_identified_and_a_strange_outco
     strange = graph_from_yaml("outcome: orders\nchannels: [tv]\nedges: [tv -> orders]")
     with pytest.raises(GraphError, match="outcome is 'orders' and the data's is 'gmv'"):
         choose_adjustment(strange, panel(values, ("tv",), ()), False)
+
+
+def test_the_model_without_what_a_channel_drives_gives_its_total_effect():
+    values = linear_world(FUNNEL_WORLD)
+    graph = graph_from_yaml(FUNNEL)
+    whole = panel(values, ("search", "tv"), ("price",))
+    (model,) = reduced_models(graph, whole, has_period_effects=False)
+    assert (model.without, model.channel_ids, model.controls) == (("search",), ("tv",), ("price",))
+    assert regression(values, ("tv", *model.controls))["tv"] == pytest.approx(0.5 + 0.7, abs=0.03)
+    less = model.panel(whole)
+    assert list(less.channel_ids) == ["tv"]
+    np.testing.assert_array_equal(less.intensity[..., 0], whole.intensity[..., 1])
+    config = ResponseConfig(priors={"search": ChannelPriors(), "tv": ChannelPriors()}, controls=())
+    assert (set(model.config(config).priors), model.config(config).controls) == ({"tv"}, ("price",))
+    assert reduced_models(graph, panel(values, ("search", "tv"), ()), False) == ()  # tv's backdoor is open
+    assert reduced_models(None, whole, False) == ()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from assets import keys
-from assets.effects import _with_champion_rows
+from assets.champions import with_champion_rows
 from assets.status import Refresh
 from orchestration.resources.artefacts import EFFECT_TABLES, read_artefact, write_artefact
 from orchestration.resources.settings import Settings
@@ -45,7 +45,7 @@ def rows_of(version, table="channel_effects", mean=1.0):
 
 def publish(refresh, effects, table="channel_effects", family=keys.FAMILY_HBMMM):
     """What the asset does with a family's rows; returns {version: means} as stored."""
-    kept = _with_champion_rows(effects, refresh, table, family)
+    kept = with_champion_rows(effects, refresh, table, family)
     write_artefact(refresh.artefacts_dir, table, family, AS_OF, kept)
     stored = read_artefact(refresh.artefacts_dir, table, family, AS_OF)
     return {str(version): part["mean"].tolist() for version, part in stored.groupby("model_version")}

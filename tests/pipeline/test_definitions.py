@@ -89,8 +89,23 @@ def test_keys_agree_with_the_input_contract():
 
 
 #: What each published table must rest on, beside every landed table of its row below.
+MARKET_TABLES = (
+    "transactions",
+    "market_outcomes",
+    "marketing_activities",
+    "market_covariates",
+    "mediators",
+    "markets",
+    "lift_tests",
+)
 CONSUMER_TABLES = ("transactions", "exposures", "consumers", "market_covariates", "markets", "channels")
-EFFECTS_REST_ON = {keys.HBMMM_POSTERIOR, keys.CONSUMER_PANEL, keys.CHAMPIONS, keys.PLACEBO_RESULTS}
+EFFECTS_REST_ON = {
+    keys.HBMMM_POSTERIOR,
+    keys.RESPONSE_POSTERIOR,
+    keys.CONSUMER_PANEL,
+    keys.CHAMPIONS,
+    keys.PLACEBO_RESULTS,
+}
 LINEAGE = {
     "channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "market_channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
@@ -103,7 +118,15 @@ LINEAGE = {
         ("transactions", "market_outcomes", "marketing_activities", "mediators", "market_covariates"),
         {keys.MEDIATOR_PERIODS, keys.CAUSAL_GRAPH_EDGES},
     ),
-    "gate_checks": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.GATE_CHECKS}),
+    "response_curves": (MARKET_TABLES, {keys.RESPONSE_POSTERIOR, keys.RESPONSE_CURVES, keys.CHAMPIONS}),
+    "channel_contributions": (
+        MARKET_TABLES,
+        {keys.RESPONSE_POSTERIOR, keys.CHANNEL_CONTRIBUTIONS, keys.CHAMPIONS},
+    ),
+    "gate_checks": (
+        (*CONSUMER_TABLES, *MARKET_TABLES),
+        {keys.HBMMM_POSTERIOR, keys.RESPONSE_POSTERIOR, keys.GATE_CHECKS},
+    ),
     "suppressed_segments": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "report": (keys.CONTRACT_TABLES, {keys.GATE_CHECKS, keys.DATA_QUALITY, *EFFECTS_REST_ON}),
     "family_status": (CONSUMER_TABLES, {keys.FAMILY_STATUS, keys.CAUSAL_GRAPH_EDGES}),
@@ -136,7 +159,13 @@ def test_checks_of_python_assets(graph):
         ("hbmmm/hbmmm_posterior", "converged"),
         ("robustness/placebo_results", "lead_placebo_is_null"),
         ("effects/exposure_overlap", "overlap_is_sufficient"),
+        ("response/response_posterior", "converged"),
+        ("response/response_estimates", "contributions_add_up"),
+        ("response/response_estimates", "baseline_is_sane"),
+        ("response/response_estimates", "data_moved_priors"),
+        ("response/response_estimates", "roi_is_plausible"),
         ("registry/gate_checks", "gate_is_passed"),
+        ("registry/gate_checks", "response_gate_is_passed"),
     } <= checks
     assert sum(asset.startswith("marts/") for asset, _ in checks) > 5
 

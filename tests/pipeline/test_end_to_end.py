@@ -367,12 +367,21 @@ def test_the_gate_promoted_the_first_fit(first):
         "select model_name, model_version, decision from "
         "read_parquet('{artefacts}/champions/**/part.parquet', hive_partitioning = false)"
     )
-    assert found == [(MODELS[0], "1", "promoted")]
+    # 18 weeks with GMV after the pre-period are too few for the response model
+    assert sorted(found) == [(MODELS[0], "1", "promoted"), ("mediamix-response", None, "no_champion")]
     checks = first.rows(
         "select distinct outcome from "
-        "read_parquet('{artefacts}/gate_checks/**/part.parquet', hive_partitioning = false)"
+        "read_parquet('{artefacts}/gate_checks/family=hbmmm/**/part.parquet', hive_partitioning = false)"
     )
     assert checks == [("passed",)]
+
+
+def test_the_response_model_says_why_it_did_not_run(first):
+    (status,) = first.table("family_status", "status, reason", "where family = 'response'")
+    assert status[0] == "not_evaluated"
+    assert status[1].startswith("18 periods have GMV; a response model needs 20")
+    for table in ("response_curves", "channel_contributions"):
+        assert first.table(table, "count(*)") == [(0,)]
 
 
 def test_the_terminal_shows_progress_effects_and_places(first):

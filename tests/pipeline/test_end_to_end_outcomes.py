@@ -35,7 +35,7 @@ def test_effects_carry_their_unit_and_log_points_claim_no_money(run, outcome):
 def test_only_a_fit_whose_draws_are_vouched_for_is_published(run, outcome):
     decisions = run.rows(
         "select decision, decided_reason from "
-        "read_parquet('{artefacts}/champions/**/part.parquet', hive_partitioning = false)"
+        "read_parquet('{artefacts}/champions/family=hbmmm/**/part.parquet', hive_partitioning = false)"
     )
     ((decision, reason),) = decisions
     if outcome == "log1p":

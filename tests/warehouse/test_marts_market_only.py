@@ -17,6 +17,14 @@ ACTIVITIES = "market_id,channel_id,period_start_date,spend_amount,intensity,curr
     for channel, spend in (("tv", 5), ("mail", ""))
     for month in range(1, 7)
 )
+LIFT_TESTS = (
+    "lift_test_id,channel_ids,market_ids,start_date,end_date,spend_delta_amount,exposures_delta_count,lift_amount,"
+    "lift_standard_error,kpi\n"
+    """ended,"[""tv""]","[""m1""]",2024-02-01,2024-03-31,5,,12.5,2.5,gmv\n"""
+    """still running,"[""tv"", ""mail""]","[""m2""]",2024-06-01,2024-07-10,5,,1,1,gmv\n"""
+    """elsewhere,"[""tv""]","[""m3""]",2024-02-01,2024-03-31,5,,12.5,2.5,gmv\n"""
+)
+MARKETS = "market_id,name,population\nm1,One,1000\nm2,Two,\n"
 CONSUMER_MARTS = {
     "consumer_periods": {
         "consumer_id": "string",
@@ -31,7 +39,8 @@ CONSUMER_MARTS = {
 
 @pytest.fixture(scope="module")
 def market_home(dbt_home_factory: Callable[..., Any]) -> Any:
-    home = dbt_home_factory({"market_outcomes": OUTCOMES, "marketing_activities": ACTIVITIES}, period="month")
+    given = {"market_outcomes": OUTCOMES, "marketing_activities": ACTIVITIES}
+    home = dbt_home_factory(given | {"lift_tests": LIFT_TESTS, "markets": MARKETS}, period="month")
     home.land()
     home.build()
     return home
@@ -58,3 +67,14 @@ def test_market_marts_hold_what_was_given(market_home: Any) -> None:
     assert set(columns.loc[columns["column_index"].isna(), "channel_id"]) == {"mail", "tv"}
     refresh = pq.ParquetFile(market_home.settings.marts_dir / "current_refresh.parquet").read().to_pylist()
     assert str(refresh[0]["as_of_date"]) == "2024-06-30"
+
+
+def test_experiments_count_once_they_have_ended_and_markets_keep_what_is_unknown(market_home: Any) -> None:
+    tests = market_home.mart("lift_tests").to_dict("records")
+    assert [row["lift_test_id"] for row in tests] == [
+        "ended"
+    ]  # one runs beyond as_of_date, one names no market
+    assert (tests[0]["channel_ids"], tests[0]["market_ids"]) == ('["tv"]', '["m1"]')
+    assert (float(tests[0]["lift_amount"]), float(tests[0]["lift_standard_error"])) == (12.5, 2.5)
+    markets = market_home.mart("markets").set_index("market_id")["population"]
+    assert markets["m1"] == 1000 and markets.isna()["m2"]

@@ -92,6 +92,23 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     }
     edge |= {"model_name": "mediamix-causalmmm"}
     write(home, "causal_graph_edges", [edge | {"edge_probability": 0.9, "lag": 1.5, "structure": 1}])
+    drawn = {"mean": 2.0, "interval_lower": 1.0, "interval_upper": 3.0, "interval_level": 0.95, "unit": "EUR"}
+    drawn |= {
+        "kpi": "gmv_net",
+        "is_identified": False,
+        "not_identified_reason": "no graph",
+        "data_version": "d",
+    }
+    drawn |= {"model_name": "mediamix-response", "model_version": "7"}
+    write(
+        home, "champions", [{"model_name": "mediamix-response", "model_version": "7", "decision": "promoted"}]
+    )
+    curve = drawn | {"channel_id": "tv", "multiple": 1.0, "intensity": 30.0}
+    others = [curve | {"market_id": "m1", "spend_amount": 4.0}, curve | {"model_version": "8"}]
+    write(home, "response_curves", [curve, *others], family="response")
+    period = drawn | {"period_start_date": AS_OF_DATE, "market_id": "m1"}
+    parts = [period | {"component": "channel", "channel_id": "tv"}, period | {"component": "baseline"}]
+    write(home, "channel_contributions", parts, family="response")
     gate = {
         "model_name": "hbmmm",
         "model_version": "1",
@@ -110,6 +127,8 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
         "robustness_checks",
         "model_comparison",
         "causal_graph_edges",
+        "response_curves",
+        "channel_contributions",
     ):
         schema = pq.read_schema(home.settings.artefacts_dir / "reporting" / f"{table}.parquet")
         assert schema.names == list(ARTEFACT_SCHEMAS[table])
@@ -138,6 +157,10 @@ def test_tables_are_published_with_their_registered_columns(home: Any) -> None:
     ]
     (edge,) = published(home, "causal_graph_edges")
     assert (edge["edge_probability"], edge["lag"], edge["sign"], edge["structure"]) == (0.9, 1.5, None, 1)
+    curves = [(row["market_id"], row["spend_amount"]) for row in published(home, "response_curves")]
+    assert sorted(curves, key=str) == [("m1", 4.0), (None, None)]  # version 8 is no champion
+    components = [(row["component"], row["channel_id"]) for row in published(home, "channel_contributions")]
+    assert components == [("baseline", None), ("channel", "tv")]
     (status,) = published(home, "family_status")
     assert (status["family"], status["reason"]) == ("causal_graph", "2 periods")
     compared = published(home, "model_comparison")
