@@ -15,9 +15,10 @@ import pandas as pd
 
 from models.errors import PanelError
 from models.panel_columns import require_columns
+from models.response.coarser_panel import weeks_of_days
 from models.response.market_panel import MarketPanel
 
-FEWEST_PERIODS = 20
+FEWEST_PERIODS, MOST_DAYS = 20, 400
 OTHER_MARKETS = "_other_markets"
 DERIVED = "transactions"
 _KPI = "gmv_net_amount"
@@ -27,7 +28,7 @@ _MEDIA_SUMS = ["exposures_count", "intensity", "spend_amount", "reach_count"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedMarkets:
-    """panel: what is fitted. left_out: kind (market, market_periods, channel), name, reason, one row each.
+    """panel: what is fitted. left_out: kind (market, market_periods, channel, periods), name, reason, one row each.
 
     merged_markets: ids that OTHER_MARKETS is the sum of.
     """
@@ -85,6 +86,9 @@ def prepare_market_panel(
         period=period,
         population=known,
     )
+    if panel.period == "day" and len(panel.period_starts) > MOST_DAYS:
+        panel = weeks_of_days(panel)
+        left_out.append(("periods", "day", f"more than {MOST_DAYS} days are fitted as weeks, sums of seven"))
     recorded = int(panel.is_observed.any(axis=0).sum())
     if recorded < FEWEST_PERIODS:
         raise PanelError(

@@ -130,3 +130,27 @@ def test_priors_are_of_roi_only_where_spend_and_gmv_are_amounts_of_one_size():
     assert (config.controls, config.draws, config.max_lag) == (("price",), 50, 12)
     unpaid = prepared(frames(spend=False)).panel
     assert config_for_panel(unpaid, ()).priors == {}  # unknown spend has contribution priors anyway
+
+
+def test_long_daily_series_are_fitted_as_weeks_that_add_up():
+    days = pd.date_range("2022-01-01", periods=403, freq="D").date
+    tables = {name: table.head(0) for name, table in frames().items()}
+    one = {"market_id": "all", "period_start_date": days}
+    tables["market_periods"] = pd.DataFrame(
+        one | {"gmv_net_amount": np.arange(403.0) + 1, "source_kind": "market_outcomes"}
+    )
+    media = one | {"channel_id": "tv", "exposures_count": None, "intensity": 2.0, "spend_amount": 1.0}
+    tables["market_channel_periods"] = pd.DataFrame(
+        media | {"currency_code": "EUR", "reach_count": 1.0, "frequency": 2.0}
+    )
+    tables["market_channel_periods"].loc[400, "spend_amount"] = np.nan
+    found = prepared(tables, period="day")
+    panel = found.panel
+    assert (panel.period, len(panel.period_starts)) == ("week", 57)
+    assert panel.period_starts[0] == np.datetime64(days[4])  # four days at the start make no week
+    assert panel.kpi[0, -1] == pytest.approx(np.arange(397, 404).sum())
+    assert (panel.intensity == 14.0).all()
+    assert np.isnan(panel.spend[0, -1, 0]) and (panel.spend[0, :-1, 0] == 7.0).all()
+    assert found.left_out["name"].tolist() == ["day"]
+    short = {n: t[t["period_start_date"] < days[300]] if len(t) else t for n, t in tables.items()}
+    assert prepared(short, period="day").panel.period == "day"
