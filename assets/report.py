@@ -116,14 +116,19 @@ def write_page(path: Path, page: str) -> Path:
 
 
 def log_report(refresh: Refresh, path: Path) -> None:
-    """Put the page beside the fit it speaks of in MLflow, where there is one."""
+    """Put the page beside the fits it speaks of in MLflow, where there are any."""
     from assets.hbmmm import read_fit_pointer
+    from assets.response import read_response_pointer
 
-    run_id = read_fit_pointer(refresh).get("run_id")
-    if run_id is None:
-        return
-    with Tracking.from_settings(refresh.settings).run(keys.FAMILY_HBMMM, "report", run_id=run_id) as mlflow:
-        mlflow.log_artifact(str(path), "report")
+    pointers = {
+        keys.FAMILY_HBMMM: read_fit_pointer(refresh),
+        keys.FAMILY_RESPONSE: read_response_pointer(refresh),
+    }
+    tracking = Tracking.from_settings(refresh.settings)
+    for family, pointer in pointers.items():
+        if pointer.get("run_id") is not None:
+            with tracking.run(family, "report", run_id=pointer["run_id"]) as mlflow:
+                mlflow.log_artifact(str(path), "report")
 
 
 def _texts(table: "pd.DataFrame", column: str) -> set[str]:
