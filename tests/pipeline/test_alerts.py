@@ -106,19 +106,18 @@ def test_a_challenger_that_fails_the_gate_raises_an_alert(champion, words, webho
     )
     replaced = {
         "load_refresh": lambda: refresh,
-        "read_panel_status": lambda _: SimpleNamespace(is_evaluated=True),
         "read_family": lambda *_: ({"status": "evaluated", "facts": {"model_version": "7"}}, {}),
-        "find_champion": lambda _: registry.Champion(champion),
+        "find_champion": lambda *_: registry.Champion(champion),
         "_share": lambda _: 0.5,
     }
     for name, value in replaced.items():
         monkeypatch.setattr(registry, name, value)
     list(registry.promotion_gate.op.compute_fn.decorated_fn(dg.build_asset_context()))
-    (body,) = received
-    assert "version 7 did not pass the gate" in body["text"]
-    assert "data_quality_quarantined_share failed" in body["text"]
-    assert words in body["text"]
-    assert (body["kind"], body["as_of_date"]) == ("gate_not_passed", "2024-01-31")
+    for body, model in zip(received, ("mediamix-hbmmm", "mediamix-response"), strict=True):
+        assert f"{model} version 7 did not pass the gate" in body["text"]
+        assert "data_quality_quarantined_share failed" in body["text"]
+        assert words in body["text"]
+        assert (body["kind"], body["as_of_date"]) == ("gate_not_passed", "2024-01-31")
 
 
 @pytest.fixture

@@ -7,7 +7,15 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from assets.registry import Champion, GateThresholds, decide, find_champion, gate_table, quarantined_share
+from assets.registry import (
+    Champion,
+    GateThresholds,
+    decide,
+    find_champion,
+    gate_table,
+    quarantined_share,
+    response_gate_table,
+)
 from orchestration.resources.artefacts import write_artefact
 from orchestration.resources.settings import Settings
 from orchestration.resources.tracking import Tracking
@@ -55,6 +63,29 @@ def test_a_missing_number_is_not_evaluated_and_blocks(fact, value):
     decision, champion, reason = decide(rows, "2", Champion("1"))
     assert (decision, champion) == ("kept", "1")
     assert "not_evaluated" in reason
+
+
+RESPONSE = GOOD | {"identity_deviation": 1e-12, "baseline_negative_probability": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "check", "outcome"),
+    [
+        ("identity_deviation", 1e-6, "contributions_add_up", "failed"),
+        ("identity_deviation", math.nan, "contributions_add_up", "not_evaluated"),
+        ("baseline_negative_probability", 0.5, "baseline_not_negative", "failed"),
+        ("baseline_negative_probability", None, "baseline_not_negative", "not_evaluated"),
+        ("r_hat_max", 1.02, "converged", "failed"),
+    ],
+)
+def test_the_response_models_gate_has_checks_of_its_own(fact, value, check, outcome):
+    good = response_gate_table(RESPONSE, 0.01, GateThresholds())
+    assert {row["outcome"] for row in good} == {"passed"} and len(good) == 5
+    rows = response_gate_table(RESPONSE | {fact: value}, 0.01, GateThresholds())
+    found = {row["check_name"]: row["outcome"] for row in rows}
+    assert found.pop(check) == outcome
+    assert set(found.values()) == {"passed"}
+    assert decide(rows, "2", Champion("1"))[0] == "kept"
 
 
 IMPORTANCE = {"ess_min": 900, "divergences_count": 0, "expected_gmv": 101.0, "observed_gmv": 100.0}
