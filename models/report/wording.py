@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-RAISED, LOWERED, UNCLEAR, NOT_IDENTIFIED, UNKNOWN = (
+RAISED, LOWERED, ASSUMED, UNCLEAR, NOT_IDENTIFIED, UNKNOWN = (
     "raised",
     "lowered",
+    "assumed",
     "unclear",
     "not_identified",
     "unknown",
@@ -18,11 +19,12 @@ RAISED, LOWERED, UNCLEAR, NOT_IDENTIFIED, UNKNOWN = (
 VERDICT_WORDS = {
     RAISED: ("▲", "raised net GMV"),
     LOWERED: ("▼", "lowered net GMV"),
+    ASSUMED: ("△", "raised net GMV, sign assumed"),
     UNCLEAR: ("○", "not told apart from zero"),
     NOT_IDENTIFIED: ("✕", "not identified"),
     UNKNOWN: ("–", "no number"),
 }
-_READING_ORDER = (RAISED, LOWERED, UNCLEAR, NOT_IDENTIFIED, UNKNOWN)
+_READING_ORDER = (RAISED, LOWERED, ASSUMED, UNCLEAR, NOT_IDENTIFIED, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,17 @@ def level_words(levels: pd.Series) -> str:
 
 
 def verdict_of(row: pd.Series) -> str:
-    """The verdict on one effect row (mean, interval_lower, interval_upper, is_identified)."""
+    """The verdict on one effect row (mean, interval_lower, interval_upper, is_identified).
+
+    A prior that allows positive effects only leaves no probability of one: its interval lies above zero whatever the
+    data say, so that size is found and sign assumed.
+    """
     if not math.isfinite(row["mean"]):
         return UNKNOWN
     if not row["is_identified"]:
         return NOT_IDENTIFIED
+    if row.get("method") == "response" and pd.isna(row.get("probability_positive")):
+        return ASSUMED
     if row["interval_lower"] > 0:
         return RAISED
     return LOWERED if row["interval_upper"] < 0 else UNCLEAR
@@ -130,10 +138,12 @@ def _finding(channel: str, estimand: str, main: pd.Series, beside: pd.Series | N
             "nothing."
         )
     else:
-        word = "Added" if verdict == RAISED else "Took away"
+        word = "Took away" if verdict == LOWERED else "Added"
         sentence = f"{word} {size} ({bounds})" + (" in all." if estimand == "contribution" else ".")
-    if estimand == "contribution" and beside is not None and verdict in (RAISED, LOWERED):
+    if estimand == "contribution" and beside is not None and verdict in (RAISED, LOWERED, ASSUMED):
         sentence += _beside(beside)
+    if verdict == ASSUMED:
+        sentence += " That it added and did not take away is the prior's assumption."
     return Finding(channel, verdict, sentence, reason)
 
 

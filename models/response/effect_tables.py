@@ -7,6 +7,7 @@ Over the recorded periods, E the model's expectation (contributions.py, returns.
     marginal_roas  d/dh contribution at spend (1 + h) times the recorded one / spend: what the next money brings
     total_effect, direct_effect  the contribution under its causal name, where the declared graph gives it one
 
+Where a prior allows positive effects only, probability_positive is not a number: no data could have moved it.
 Carry-over counts, so the horizon is `total`; what reaches beyond the last period is not counted.
 """
 
@@ -104,6 +105,7 @@ class _Rows:
     def __init__(self, fit: ResponseFit, found: ChannelIdentification, model_name: str) -> None:
         self._fit, self._found, self.model_name = fit, found, model_name
         self._level = fit.config.interval_level
+        self._is_positive = fit.effects[fit.scaling.channel_ids.index(found.channel_id)].is_positive
 
     def row(
         self, estimand: str, draws: np.ndarray, unit: str, *, is_primary: bool, reason: str | None = None
@@ -118,7 +120,7 @@ class _Rows:
             "standard_deviation": float(draws.std(ddof=1)),
             "interval_lower": float(lower),
             "interval_upper": float(upper),
-            "probability_positive": float((draws > 0).mean()),
+            "probability_positive": float("nan") if self._is_positive else float((draws > 0).mean()),
             "r_hat": float(r_hat[0]),
             "ess": float(ess[0]),
         }

@@ -272,7 +272,11 @@ def of_markets(channel, estimand, mean, lower, upper, **more):
 
 def test_market_only_data_are_reported_by_the_response_model():
     nothing = {"is_identified": False, "not_identified_reason": "no causal graph"}
-    rows = [of_markets("tv", "contribution", 900.0, 500.0, 1300.0), of_markets("tv", "roas", 2.5, 1.4, 3.6)]
+    known = {"probability_positive": 0.99}
+    rows = [
+        of_markets("tv", "contribution", 900.0, 500.0, 1300.0, **known),
+        of_markets("tv", "roas", 2.5, 1.4, 3.6),
+    ]
     rows += [of_markets("radio", "contribution", 70.0, 10.0, 90.0, **nothing)]
     rows += [of_markets("radio", "roas", np.nan, np.nan, np.nan, **nothing)]
     found = findings(pd.DataFrame(rows))
@@ -281,6 +285,9 @@ def test_market_only_data_are_reported_by_the_response_model():
         "Added 900 EUR (95 % interval 500 to 1,300) in all. For each unit of money spent: 2.50."
     )
     assert found[1].reason == "no causal graph" and "cannot say" in found[1].sentence
+    (assumed,) = findings(pd.DataFrame([rows[0] | {"probability_positive": np.nan}]))
+    assert (assumed.verdict, assumed.sign) == ("assumed", "△")
+    assert assumed.sentence.endswith("That it added and did not take away is the prior's assumption.")
     page = render_report(tables(channel_effects=rows), IDENTITY)
     assert "What each channel brought" in page and "What a unit of money spent brought" in page
     assert "No primary effect is published." not in page

@@ -103,6 +103,7 @@ def test_rows_by_channel_hold_the_truth_and_are_the_librarys_own(world, fitted, 
             "gmv_net",
         )
         assert np.isfinite([row["r_hat"], row["ess"]]).all()
+        assert np.isnan(row["probability_positive"])  # the prior allows no other sign
     roas = rows.loc[("tv", "roas"), "mean"]
     spend = world.spend[..., list(world.config.channel_ids).index("tv")].sum()
     assert roas == pytest.approx(rows.loc[("tv", "contribution"), "mean"] / spend)
