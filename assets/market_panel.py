@@ -1,5 +1,6 @@
 """The market marts of a refresh as the response model reads them: panel, lift tests, declared graph. No Dagster."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.status import Refresh
@@ -20,6 +21,7 @@ MARKET_MART_NAMES = (
     "markets",
     "lift_tests",
 )
+GRAPH_NAME = "causal_graph.yaml"
 #: Values of lift_tests.kpi that mean GMV net of returns.
 GMV_NAMES = ("gmv", "gmv_net", "gmv_amount")
 
@@ -72,12 +74,19 @@ def read_lift_tests(refresh: Refresh, panel: "MarketPanel") -> "tuple[tuple[Lift
     return tuple(used), pd.DataFrame(left_out, columns=["kind", "name", "reason"])
 
 
+def declared_graph_path(refresh: Refresh) -> Path | None:
+    """``causal_graph.yaml`` of the home, else of the source folder; None where there is neither."""
+    folders = (refresh.settings.home, refresh.settings.source_folder)
+    found = [one / GRAPH_NAME for one in folders if one is not None and (one / GRAPH_NAME).is_file()]
+    return found[0] if found else None
+
+
 def read_declared_graph(refresh: Refresh) -> "tuple[CausalGraph | None, str]":
     """The declared graph and its text; (None, "") without one. Raises GraphError for a file that is none."""
     from models.errors import GraphError
     from models.response.causal_graph import graph_from_yaml
 
-    path = refresh.settings.causal_graph_path
+    path = declared_graph_path(refresh)
     if path is None:
         return None, ""
     text = path.read_text(encoding="utf-8")

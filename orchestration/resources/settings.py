@@ -28,19 +28,14 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 
 ENV_PREFIX = "MEDIAMIX_"
 TOML_NAME = "mediamix.toml"
-GRAPH_NAME = "causal_graph.yaml"
 CHECKOUT = Path(__file__).resolve().parents[2]
 WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 NAMED_SOURCES = ("complete_journey", "simulated")
 
 #: Defaults that a source brings along; anything the user sets wins over them.
 SOURCE_DEFAULTS: dict[str, dict[str, str]] = {
-    "complete_journey": {
-        "period": "week",
-        "timezone": "America/New_York",
-        "currency_code": "USD",
-        "response_markets_most": "12",  # its 98 stores have some 25 households each
-    },
+    "complete_journey": {"period": "week", "timezone": "America/New_York", "currency_code": "USD"}
+    | {"response_markets_most": "12"},  # its stores have some 25 households each
     "simulated": {"period": "month"},
     "canonical": {},
 }
@@ -238,12 +233,6 @@ class Settings(BaseSettings):
     def source_folder(self) -> Path | None:
         """Folder of a canonical source; None for the named sources."""
         return Path(self.source) if self.source_name == "canonical" else None
-
-    @property
-    def causal_graph_path(self) -> Path | None:
-        """The declared causal graph: ``causal_graph.yaml`` of the home, else of the source folder; None: neither."""
-        folders = [self.home, *([self.source_folder] if self.source_folder else [])]
-        return next((one / GRAPH_NAME for one in folders if (one / GRAPH_NAME).is_file()), None)
 
     @property
     def inbox_dir(self) -> Path:
