@@ -107,8 +107,10 @@ CHANNEL_CONTRIBUTIONS = dg.AssetKey([RESPONSE, "channel_contributions"])
 PLACEBO_RESULTS = dg.AssetKey([ROBUSTNESS, "placebo_results"])
 PLACEBO_REFITS = dg.AssetKey([ROBUSTNESS, "placebo_refits"])
 ROBUSTNESS_CHECKS = dg.AssetKey([ROBUSTNESS, "robustness_checks"])
+REFRESH_STABILITY = dg.AssetKey([ROBUSTNESS, "refresh_stability"])
 CARRYOVER_ESTIMATES = dg.AssetKey([ROBUSTNESS, "carryover_estimates"])
 
+HELD_OUT_ACCURACY = dg.AssetKey([EVALUATION, "held_out_accuracy"])
 MODEL_COMPARISON = dg.AssetKey([EVALUATION, "model_comparison"])
 
 WITHIN_CONSUMER_ESTIMATES = dg.AssetKey([EFFECTS, "within_consumer_estimates"])
@@ -120,6 +122,8 @@ SEGMENT_CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "segment_channel_effects"])
 CONSUMER_CHANNEL_EFFECTS = dg.AssetKey([EFFECTS, "consumer_channel_effects"])
 FAMILY_STATUS = dg.AssetKey([EFFECTS, "family_status"])
 
+#: Step of the gate, by which a run is told of an override.
+GATE_STEP = "promotion_gate"
 GATE_CHECKS = dg.AssetKey([REGISTRY, "gate_checks"])
 CHAMPIONS = dg.AssetKey([REGISTRY, "champions"])
 
@@ -138,6 +142,7 @@ ARTEFACT_SOURCES = {
     "placebo_refits": PLACEBO_REFITS,
     "robustness_checks": ROBUSTNESS_CHECKS,
     "model_comparison": MODEL_COMPARISON,
+    "refresh_stability": REFRESH_STABILITY,
     "causal_graph_edges": CAUSAL_GRAPH_EDGES,
     "response_curves": RESPONSE_CURVES,
     "channel_contributions": CHANNEL_CONTRIBUTIONS,

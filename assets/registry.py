@@ -14,8 +14,10 @@ import dagster as dg
 from assets import keys
 from assets.champions import GATED
 from assets.checks import GATE_IS_PASSED, RESPONSE_GATE_IS_PASSED, check_result, markdown
+from assets.gate_comparisons import ComparisonLimits, held_out_rows, stability_row
+from assets.held_out import read_held_out
 from assets.status import EVALUATED, Refresh, load_refresh, read_family, read_parquet
-from models.outcomes import FAILED, NOT_EVALUATED, PASSED, outcome_of
+from models.outcomes import FAILED, NOT_APPLICABLE, NOT_EVALUATED, PASSED, outcome_of
 from orchestration.resources.alerts import send_alert
 from orchestration.resources.artefacts import read_artefact, write_artefact
 from orchestration.resources.tracking import AS_OF_DATE_TAG, CHAMPION, Tracking
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from orchestration.resources.settings import Settings
 
 PROMOTED, KEPT, NO_CHAMPION = "promoted", "kept", "no_champion"
+#: Promoted by a person, with a reason, although checks failed or were not evaluated.
+OVERRIDDEN = "overridden"
 #: Published for its own as-of date, while the alias stays with a model of later data.
 BACKFILLED = "backfilled"
 #: Reasons that say nothing about the quality of a delivery: rows left out by design, and files sent twice.
@@ -162,19 +166,23 @@ def find_champion(refresh: Refresh, family: str = keys.FAMILY_HBMMM) -> Champion
 
 
 def decide(
-    rows: list[dict[str, Any]], challenger: str | None, champion: Champion
+    rows: list[dict[str, Any]], challenger: str | None, champion: Champion, override: str = ""
 ) -> tuple[str, str | None, str]:
-    """(decision, version to read for this as-of date afterwards, reason)."""
-    blocking = [row for row in rows if row["outcome"] != PASSED]
-    if challenger is not None and not blocking:
+    """(decision, version to read for this as-of date afterwards, reason).
+
+    override : a person's reason to take the challenger although checks failed or were not evaluated; '' for none.
+    """
+    blocking = [row for row in rows if row["outcome"] not in (PASSED, NOT_APPLICABLE)]
+    found = "; ".join(f"{row['check_name']} {row['outcome']}: {row['text']}" for row in blocking)
+    if challenger is not None and (override or not blocking):
+        passed = f"by hand: {override} (against {found})" if blocking else "every model-level check passed"
         if champion.later_version not in (None, challenger):
             stays = f"version {champion.later_version}, of data up to {champion.later_date}, stays champion"
-            return BACKFILLED, challenger, f"every model-level check passed; {stays}"
+            return BACKFILLED, challenger, f"{passed}; {stays}"
         if challenger in (champion.version, champion.later_version):
             return KEPT, challenger, "this version is the champion already and passed again"
-        return PROMOTED, challenger, "every model-level check passed"
-    reason = "; ".join(f"{row['check_name']} {row['outcome']}: {row['text']}" for row in blocking)
-    reason = reason or "there is no challenger"
+        return (OVERRIDDEN if blocking else PROMOTED), challenger, passed
+    reason = found or "there is no challenger"
     return (NO_CHAMPION if champion.version is None else KEPT), champion.version, reason
 
 
@@ -185,8 +193,15 @@ def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
     return float(faulty) / total if total else None
 
 
+class GateRunConfig(dg.Config):
+    """A person's decision: take the challenger of this registered model although the gate would not, and why."""
+
+    override_model: str = ""
+    override_reason: str = ""
+
+
 @dg.multi_asset(
-    name="promotion_gate",
+    name=keys.GATE_STEP,
     specs=[
         dg.AssetSpec(
             keys.GATE_CHECKS,
@@ -199,6 +214,7 @@ def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
                 keys.HBMMM_ESTIMATES,
                 keys.RESPONSE_POSTERIOR,
                 keys.RESPONSE_ESTIMATES,
+                keys.HELD_OUT_ACCURACY,
                 keys.DATA_QUALITY,
             ],
         ),
@@ -213,14 +229,15 @@ def quarantined_share(data_quality: "pd.DataFrame") -> float | None:
     ],
     check_specs=[GATE_IS_PASSED, RESPONSE_GATE_IS_PASSED],
 )
-def promotion_gate(context: dg.AssetExecutionContext) -> Iterator[Any]:
+def promotion_gate(context: dg.AssetExecutionContext, config: GateRunConfig) -> Iterator[Any]:
     """Judge the challengers; alias ``champion`` moves only if every check passed, and never to older data."""
     import pandas as pd
 
     refresh = load_refresh()
+    overrides = {config.override_model: config.override_reason}
     verdicts = [
-        _judge(context, refresh, keys.FAMILY_HBMMM, gate_table),
-        _judge(context, refresh, keys.FAMILY_RESPONSE, response_gate_table),
+        _judge(context, refresh, family, table, overrides.get(GATED[family], ""))
+        for family, table in ((keys.FAMILY_HBMMM, gate_table), (keys.FAMILY_RESPONSE, response_gate_table))
     ]
     checks = pd.concat([one.checks for one in verdicts], ignore_index=True)
     decisions = {f"decision_{one.family}": one.decision for one in verdicts}
@@ -255,6 +272,7 @@ def _judge(
     refresh: Refresh,
     family: str,
     table: Callable[[Mapping[str, Any], float | None, GateThresholds], list[dict[str, Any]]],
+    override: str,
 ) -> Verdict:
     """Check one challenger, move its alias if it passed, leave the rows for dbt and the decision in MLflow."""
     import pandas as pd
@@ -265,10 +283,13 @@ def _judge(
     tracking = Tracking.from_settings(refresh.settings)
     challenger = status["facts"].get("model_version") if is_evaluated else None
     rows = table(status["facts"], _share(refresh), GateThresholds.from_settings(refresh.settings))
-    decision, champion, reason = decide(rows, challenger, find_champion(refresh, family))
+    served = find_champion(refresh, family)
+    if family == keys.FAMILY_HBMMM and challenger is not None:
+        rows += _comparisons(refresh, challenger, served.version)
+    decision, champion, reason = decide(rows, challenger, served, override)
     if challenger is None:
         reason = f"{status['status']}: {status['reason']}"
-    if decision == PROMOTED:
+    if decision in (PROMOTED, OVERRIDDEN):
         tracking.set_alias(registered, CHAMPION, str(champion))
     identity = {"model_name": registered, "model_version": challenger}
     checks = pd.DataFrame([identity | row for row in rows])
@@ -286,6 +307,15 @@ def _judge(
         send_alert(refresh.settings, text, kind="gate_not_passed", as_of_date=as_of, decision=decision)
     outcome = PASSED if passed else FAILED if is_evaluated else NOT_EVALUATED
     return Verdict(family, checks, decision, champion, reason, outcome)
+
+
+def _comparisons(refresh: Refresh, challenger: str, champion: str | None) -> list[dict[str, Any]]:
+    """Rows that compare the challenger with others: seasonal naive, the champion's settings, the champion's effects."""
+    limits = ComparisonLimits.from_settings(refresh.settings)
+    return [
+        *held_out_rows(read_held_out(refresh), limits),
+        stability_row(refresh, challenger, champion, limits),
+    ]
 
 
 def gate_alert(

@@ -1,6 +1,8 @@
-"""The names of a three-valued result: passed, failed, or not evaluated (which is no pass). Imports nothing."""
+"""The names of a check's result: passed, failed, not evaluated (which is no pass), not applicable (by a rule that is
+named). Imports nothing."""
 
 PASSED, FAILED, NOT_EVALUATED = "passed", "failed", "not_evaluated"
+NOT_APPLICABLE = "not_applicable"
 
 
 def outcome_of(passed: bool | None) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``run`` (what ``make run`` does), ``ui``, ``hash``, ``propose-graph``. See ``--help`` of each.
+"""The command line: ``run`` (what ``make run`` does), ``promote``, ``ui`` and others. See ``--help`` of each.
 
 ``run`` executes the job ``full_refresh`` in a child process, whose log goes to a file, and prints what happens from
 the run's event log. One run per home at a time, held by a file lock; it does not start beside a run of the UI either.
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+MODELS = (
+    "mediamix-hbmmm",
+    "mediamix-response",
+)  # those that pass a gate (assets.champions), which is slow to import
 LOCK_SECONDS = 2.0  # the reaper of dead runs holds the lock of the home for a moment while it looks
 
 
@@ -55,7 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     erase = commands.add_parser("erase", help="remove one consumer from everything in the home, with proof")
     erase.add_argument("--consumer-id", required=True, help="as in the source files; - reads it from stdin")
-    for command in (run, ui, hashes, execute, propose, erase, prepare):
+    promote = commands.add_parser(
+        "promote", help="publish a challenger that the gate kept back, with a reason that is recorded"
+    )
+    promote.add_argument("--model", default=MODELS[0], choices=MODELS, help="default: %(default)s")
+    promote.add_argument("--reason", required=True, help="why; it stands beside the decision everywhere")
+    for command in (run, promote, ui, hashes, execute, propose, erase, prepare):
         command.add_argument(
             "--home", help="folder that holds everything of a deployment (default: .mediamix)"
         )
@@ -64,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ui.add_argument("--dagster-port", type=int, default=DAGSTER_PORT, help="default: %(default)s")
     ui.add_argument("--mlflow-port", type=int, default=MLFLOW_PORT, help="default: %(default)s")
     execute.add_argument("--key", required=True, help="tag of the run, by which `run` finds it")
+    execute.add_argument("--override", nargs=2, metavar=("MODEL", "REASON"), help="what `promote` was told")
     propose.add_argument("--graph", type=Path, help="the declared graph (YAML); without, one is drawn up")
     propose.add_argument(
         "--probability", type=float, default=0.5, help="least, mean over markets: %(default)s"
@@ -87,11 +97,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _erase(settings, options.consumer_id)
         if options.command == "execute":
             end_with_parent()
-            return _execute(options.key)
+            return _execute(options.key, options.override)
         if options.command == "propose-graph":
             return _propose(settings, options)
         if options.command == "ui":
             return _serve(settings, options.dagster_port, options.mlflow_port)
+        if options.command == "promote":
+            if not options.reason.strip():
+                raise CommandError(
+                    "The reason is empty; say why the challenger is right although a check is not."
+                )
+            return _run(settings, (options.model, options.reason.strip()))
         return _run(settings)
     except ValidationError as error:
         for item in error.errors():
@@ -119,7 +135,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, override: tuple[str, str] | None = None) -> int:
+    """Run full_refresh, or with (model, reason) the job that promotes; print what happened and what is published."""
     from rich.console import Console
 
     from orchestration.resources.dbt import ManifestError, require_manifest
@@ -141,9 +158,11 @@ def _run(settings: Settings) -> int:
     with _home_lock(folder / "run.lock") as lock:
         log_path = folder / "logs" / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        console.print(f"[bold]Run[/] of job full_refresh; its full log: {log_path}", soft_wrap=True)
+        job = "override_gate" if override else "full_refresh"
+        console.print(f"[bold]Run[/] of job {job}; its full log: {log_path}", soft_wrap=True)
         before = table_hashes(settings)
-        succeeded = _follow(settings, console, log_path, lock)
+        told = ["--override", *override] if override else []
+        succeeded = _follow(settings, console, log_path, lock, told)
         if not succeeded:
             return 1
     after = table_hashes(settings)
@@ -154,7 +173,9 @@ def _run(settings: Settings) -> int:
     return 0
 
 
-def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO) -> bool:
+def _follow(
+    settings: Settings, console: "Console", log_path: Path, lock: TextIO, told: Sequence[str]
+) -> bool:
     """Start the child, print its events until it ends; False if the run failed. The child holds the lock too."""
     import dagster as dg
 
@@ -162,7 +183,7 @@ def _follow(settings: Settings, console: "Console", log_path: Path, lock: TextIO
     from orchestration.reaper import close_dead_runs
 
     key = uuid.uuid4().hex
-    command = [sys.executable, "-m", "orchestration.cli", "execute", "--key", key]
+    command = [sys.executable, "-m", "orchestration.cli", "execute", "--key", key, *told]
     with dg.DagsterInstance.get() as instance, log_path.open("w", encoding="utf-8") as log:
         dead = close_dead_runs(instance)
         _refuse_runs_of_others(instance)
@@ -245,20 +266,30 @@ def _explain(console: "Console", failures: list, log_path: Path, code: int | Non
     )
 
 
-def _execute(key: str) -> int:
-    """Run full_refresh here, steps in processes of their own; the exit code says whether it succeeded."""
+def _execute(key: str, override: Sequence[str] | None) -> int:
+    """Run a job here, steps in processes of their own; the exit code says whether it succeeded."""
     import dagster as dg
 
     from orchestration.following import CLI_TAG
     from orchestration.resources.instance import prepare_instance
 
     prepare_instance(load_settings())
-    from orchestration.definitions import full_refresh_job
+    from assets.keys import GATE_STEP
+    from orchestration.definitions import full_refresh_job, override_gate_job
 
-    with dg.DagsterInstance.get() as instance:
-        job: dg.ReconstructableJob = dg.reconstructable(full_refresh_job)
-        with dg.execute_job(job, instance=instance, tags={CLI_TAG: key}, raise_on_error=False) as result:
-            return 0 if result.success else 1
+    job: dg.ReconstructableJob = dg.reconstructable(override_gate_job if override else full_refresh_job)
+    config = dict(zip(("override_model", "override_reason"), override or (), strict=False))
+    with (
+        dg.DagsterInstance.get() as instance,
+        dg.execute_job(
+            job,
+            instance=instance,
+            tags={CLI_TAG: key},
+            run_config={"ops": {GATE_STEP: {"config": config}}} if override else None,
+            raise_on_error=False,
+        ) as result,
+    ):
+        return 0 if result.success else 1
 
 
 def _propose(settings: Settings, options: argparse.Namespace) -> int:

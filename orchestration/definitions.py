@@ -12,12 +12,14 @@ from assets.effects import (
     within_consumer_estimates,
 )
 from assets.hbmmm import hbmmm_estimates, hbmmm_posterior
+from assets.held_out import held_out_accuracy
 from assets.panels import consumer_panel
 from assets.raw import landed_files
 from assets.registry import promotion_gate
 from assets.report import report
 from assets.response import response_estimates, response_posterior
 from assets.robustness import placebo_refits, placebo_results, robustness_checks
+from assets.stability import refresh_stability
 from assets.warehouse import warehouse_assets
 from orchestration.jobs import ALL_JOBS, EXECUTOR
 from orchestration.resources.dbt import dbt_resource
@@ -33,6 +35,8 @@ PYTHON_ASSETS = [
     placebo_refits,
     robustness_checks,
     carryover_estimates,
+    refresh_stability,
+    held_out_accuracy,
     model_comparison,
     within_consumer_estimates,
     causal_estimates,
@@ -58,3 +62,8 @@ defs = dg.Definitions(
 def full_refresh_job() -> dg.JobDefinition:
     """The job of ``make run``, by a function that another process can call to rebuild it."""
     return defs.resolve_job_def("full_refresh")
+
+
+def override_gate_job() -> dg.JobDefinition:
+    """The job of ``mediamix promote``."""
+    return defs.resolve_job_def("override_gate")

@@ -60,4 +60,10 @@ publish_effects = _job(
     "publish_effects", _PUBLICATION, "Combine, pass the gate, rebuild the reporting tables."
 )
 
-ALL_JOBS = [full_refresh, refresh_warehouse, fit_models, run_robustness, publish_effects]
+override_gate = _job(
+    "override_gate",
+    dg.AssetSelection.groups(keys.REGISTRY, keys.REPORTING),
+    "Judge the challengers again, taking one that a person promotes with a reason, and publish.",
+)
+
+ALL_JOBS = [full_refresh, refresh_warehouse, fit_models, run_robustness, publish_effects, override_gate]

@@ -47,6 +47,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "gate_ess_least": "Effective sample size must be above.",
         "gate_baseline_deviation_most": "Most distance of expected GMV from observed GMV, as a share.",
         "gate_quarantined_share_most": "Most share of landed rows in quarantine for a fault.",
+        "gate_overlap_least": "Least overlap of a slope's posterior with the champion's, unless new rows explain less.",
+        "gate_naive_ratio_most": "Most error on held-out rows, as a multiple of the seasonal naive forecast's.",
+        "gate_champion_ratio_most": "Most error on held-out rows, as a multiple of that of the champion's settings.",
+        "gate_coverage_error_most": "Most distance of held-out intervals' coverage from their level.",
     },
     "Stores and alerts": {
         "mlflow_tracking_uri": "MLflow's store. Empty: SQLite in the home. PostgreSQL: docs/production.md.",

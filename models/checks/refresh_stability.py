@@ -74,22 +74,35 @@ def refresh_stability(previous: Refreshed, current: Refreshed) -> pd.DataFrame:
         "revised": _means(current.fit, cut),
         "current": _means(current.fit, current.panel),
     }
-    published = _published(previous.effects, current.effects)
-    table = published.join(pd.DataFrame(refits))
-    found = pd.DataFrame(index=table.index)
-    found["overlap"] = overlap(table["mean_previous"], table["sd_previous"], table["mean"], table["sd"])
-    found["change_total"] = table["mean"] - table["mean_previous"]
+    found = compare_published(previous.effects, current.effects).set_index(list(KEY))
+    table = pd.DataFrame(refits).reindex(found.index)
     found["change_new_data"] = table["current"] - table["revised"]
     found["change_revised_data"] = table["revised"] - table["remodelled"]
     found["change_model"] = table["remodelled"] - table["previous"]
     found["change_monte_carlo"] = found["change_total"] - (table["current"] - table["previous"])
+    unsplit = found["reason"].isna() & ~np.isfinite(table).all(axis=1)
+    found.loc[unsplit, "reason"] = (
+        "not split: one of the refits has no exposure of the channel, or does not know the effect"
+    )
+    return found.reset_index().reindex(columns=list(COLUMNS))
+
+
+def compare_published(previous: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
+    """COLUMNS of two tables of published channel effects, with overlap and change and nothing about causes.
+
+    Both have KEY, mean, standard_deviation and ess; of several horizons the immediate one counts.
+    """
+    table = _published(previous, current)
+    found = pd.DataFrame(index=table.index, columns=[c for c in COLUMNS if c not in KEY], dtype=float)
+    found["overlap"] = overlap(table["mean_previous"], table["sd_previous"], table["mean"], table["sd"])
+    found["change_total"] = table["mean"] - table["mean_previous"]
     found["chance_standard_deviation"] = np.sqrt(
         np.maximum(table["sd_previous"] ** 2 - table["sd"] ** 2, 0.0)
     )
     found["monte_carlo_error"] = np.sqrt(
         table["sd_previous"] ** 2 / table["ess_previous"] + table["sd"] ** 2 / table["ess"]
     )
-    found["reason"] = [_reason(row) for row in table.itertuples()]
+    found["reason"] = pd.Series([_reason(row) for row in table.itertuples()], index=table.index, dtype=object)
     return found.reset_index().reindex(columns=list(COLUMNS))
 
 
@@ -135,16 +148,18 @@ def _means(fit: HBMMMFit, panel: ConsumerPanel) -> pd.Series:
 
 def _published(previous: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
     names = {"mean": "mean", "standard_deviation": "sd", "ess": "ess"}
-    before, now = (one.set_index(list(KEY))[list(names)].rename(columns=names) for one in (previous, current))
+    before, now = (
+        _immediate(one).set_index(list(KEY))[list(names)].rename(columns=names).astype(float)
+        for one in (previous, current)
+    )
     return now.join(before.add_suffix("_previous"), how="outer")
+
+
+def _immediate(effects: pd.DataFrame) -> pd.DataFrame:
+    return effects[effects["horizon"] == "immediate"] if "horizon" in effects else effects
 
 
 def _reason(row) -> str | None:
     if not np.isfinite(row.mean_previous):
         return "the previous refresh published no number"
-    if not np.isfinite(row.mean):
-        return "the current refresh published no number"
-    refits = (row.previous, row.remodelled, row.revised, row.current)
-    if not np.isfinite(refits).all():
-        return "not split: one of the refits has no exposure of the channel, or does not know the effect"
-    return None
+    return None if np.isfinite(row.mean) else "the current refresh published no number"

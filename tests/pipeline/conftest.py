@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +29,10 @@ SMALL_FIT = {
     "gate_r_hat_most": 100,
     "gate_ess_least": 0.1,
     "gate_baseline_deviation_most": 10,
+    "gate_overlap_least": 0,
+    "gate_naive_ratio_most": 100,
+    "gate_champion_ratio_most": 100,
+    "gate_coverage_error_most": 1,
 }
 
 
@@ -91,14 +95,26 @@ def contract_tables(request: pytest.FixtureRequest) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def run_product(manifest: Path) -> Callable[..., Run]:
-    """Function (home, source, **settings) -> finished Run of the command of `make run`, with a small fit."""
+    """Function (home, source, **settings) -> finished Run of the command of `make run`, with a small fit.
 
-    def run(home: Path, source: Path | str, **settings: Any) -> Run:
+    command: another one than `run`, with its arguments.
+    """
+
+    def run(home: Path, source: Path | str, command: Sequence[str] = ("run",), **settings: Any) -> Run:
         chosen = SMALL_FIT | settings
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEDIAMIX_")}
         variables = {f"MEDIAMIX_{name.upper()}": str(value) for name, value in chosen.items()}
         done = subprocess.run(
-            [sys.executable, "-m", "orchestration.cli", "run", "--home", str(home), "--source", str(source)],
+            [
+                sys.executable,
+                "-m",
+                "orchestration.cli",
+                *command,
+                "--home",
+                str(home),
+                "--source",
+                str(source),
+            ],
             env=inherited | variables | {"OMP_NUM_THREADS": "1"},
             cwd=REPO_ROOT,
             capture_output=True,

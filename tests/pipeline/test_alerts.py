@@ -112,7 +112,9 @@ def test_a_challenger_that_fails_the_gate_raises_an_alert(champion, words, webho
     }
     for name, value in replaced.items():
         monkeypatch.setattr(registry, name, value)
-    list(registry.promotion_gate.op.compute_fn.decorated_fn(dg.build_asset_context()))
+    list(
+        registry.promotion_gate.op.compute_fn.decorated_fn(dg.build_asset_context(), registry.GateRunConfig())
+    )
     for body, model in zip(received, ("mediamix-hbmmm", "mediamix-response"), strict=True):
         assert f"{model} version 7 did not pass the gate" in body["text"]
         assert "data_quality_quarantined_share failed" in body["text"]

@@ -113,6 +113,10 @@ LINEAGE = {
     "consumer_channel_effects": (CONSUMER_TABLES, EFFECTS_REST_ON),
     "placebo_results": (CONSUMER_TABLES, {keys.CONSUMER_PANEL, keys.PLACEBO_RESULTS, keys.PLACEBO_REFITS}),
     "robustness_checks": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.ROBUSTNESS_CHECKS}),
+    "refresh_stability": (
+        CONSUMER_TABLES,
+        {keys.HBMMM_POSTERIOR, keys.CONSUMER_PANEL, keys.REFRESH_STABILITY},
+    ),
     "model_comparison": (CONSUMER_TABLES, {keys.HBMMM_POSTERIOR, keys.MODEL_COMPARISON}),
     "causal_graph_edges": (
         ("transactions", "market_outcomes", "marketing_activities", "mediators", "market_covariates"),

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from assets.gate_comparisons import ComparisonLimits, held_out_rows, judged_stability
 from assets.registry import (
     Champion,
     GateThresholds,
@@ -126,6 +127,77 @@ def test_decisions():
     assert decide(bad, "1", Champion(None))[:2] == ("no_champion", None)
     assert decide(good, None, Champion(None))[:2] == ("no_champion", None)
     assert "divergences 7" in decide(bad, "2", Champion("1"))[2]
+
+
+def test_a_persons_reason_overrides_what_blocks_and_says_so():
+    bad = gate_table(GOOD | {"divergences_count": 7}, 0.0, GateThresholds())
+    decision, version, reason = decide(bad, "2", Champion("1"), "checked by hand")
+    assert (decision, version) == ("overridden", "2")
+    assert reason.startswith("by hand: checked by hand (against converged failed")
+    good = gate_table(GOOD, 0.0, GateThresholds())
+    assert decide(good, "2", Champion("1"), "not needed")[0] == "promoted"
+    assert decide(bad, None, Champion("1"), "no challenger")[:2] == ("kept", "1")
+
+
+def effects(mean, sd=1.0, ess=1000.0):
+    rows = {"channel_id": ["a", "b"], "mean": [mean, 2.0], "standard_deviation": sd, "ess": ess}
+    return pd.DataFrame(rows).assign(
+        estimand="slope", exposure_distribution="panel_rows", horizon="immediate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "outcome"),
+    [
+        (5.0, 1.0, "passed"),
+        (5.4, 1.0, "passed"),  # overlap above .8
+        (6.0, 1.0, "failed"),
+        (6.0, 0.9, "passed"),  # as surer as this, new rows may have moved it so
+        (9.0, 0.9, "failed"),
+        (math.nan, 1.0, "passed"),  # the other channel is in both
+    ],
+)
+def test_slopes_may_move_as_far_as_new_rows_move_them(mean, sd, outcome):
+    found = judged_stability(effects(5.0), effects(mean, sd), ComparisonLimits())
+    assert found["outcome"] == outcome
+    assert ("promote by hand" in found["text"]) == (outcome == "failed")
+
+
+def test_no_common_slope_is_not_evaluated():
+    nothing = effects(1.0).assign(estimand="contribution")
+    assert judged_stability(nothing, effects(1.0), ComparisonLimits())["outcome"] == "not_evaluated"
+
+
+HELD_OUT = {
+    "split": "a to b", "rows_count": 500, "rmse": 9.0, "rmse_seasonal_naive": 10.0, "rmse_champion": 9.0,
+    "interval_coverage": 0.94, "interval_level": 0.95, "champion_version": "1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, ("passed", "passed", "passed")),
+        ({"rmse": 10.1, "rmse_champion": 10.1}, ("failed", "passed", "passed")),
+        ({"rmse_champion": 8.8}, ("passed", "failed", "passed")),
+        ({"rmse_champion": None, "champion_version": None}, ("passed", "not_applicable", "passed")),
+        ({"rmse_champion": None}, ("passed", "not_evaluated", "passed")),
+        ({"interval_coverage": 0.8}, ("passed", "passed", "failed")),
+        ({"rmse": math.nan}, ("not_evaluated", "not_evaluated", "passed")),
+    ],
+)
+def test_held_out_rows_are_compared_with_naive_champion_and_level(changed, expected):
+    rows = held_out_rows(HELD_OUT | changed, ComparisonLimits())
+    assert tuple(row["outcome"] for row in rows) == expected
+
+
+def test_what_was_not_measured_blocks_and_what_cannot_apply_does_not():
+    missing = held_out_rows({"reason": "no mode was found"}, ComparisonLimits())
+    assert {row["outcome"] for row in missing} == {"not_evaluated"}
+    short = held_out_rows({"not_applicable": "the panel has 8 periods"}, ComparisonLimits())
+    assert {row["outcome"] for row in short} == {"not_applicable"}
+    assert decide(short, "2", Champion("1"))[0] == "promoted"
+    assert decide(missing, "2", Champion("1"))[0] == "kept"
 
 
 def test_a_back_fill_is_published_for_its_date_and_moves_no_alias():
