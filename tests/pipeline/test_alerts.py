@@ -109,6 +109,7 @@ def test_a_challenger_that_fails_the_gate_raises_an_alert(champion, words, webho
         "read_family": lambda *_: ({"status": "evaluated", "facts": {"model_version": "7"}}, {}),
         "find_champion": lambda *_: registry.Champion(champion),
         "_share": lambda _: 0.5,
+        "_comparisons": lambda *_: [],
     }
     for name, value in replaced.items():
         monkeypatch.setattr(registry, name, value)
