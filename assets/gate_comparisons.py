@@ -30,7 +30,7 @@ class ComparisonLimits:
 
     overlap_least: float = 0.8
     change_deviations_most: float = 3.0
-    naive_ratio_most: float = 1.0
+    naive_ratio_most: float = 1.02
     champion_ratio_most: float = 1.02
     coverage_error_most: float = 0.05
 

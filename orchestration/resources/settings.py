@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     gate_baseline_deviation_most: float = Field(default=0.05, gt=0)
     gate_quarantined_share_most: float = Field(default=0.10, ge=0, le=1)
     gate_overlap_least: float = Field(default=0.8, ge=0, le=1)
-    gate_naive_ratio_most: float = Field(default=1.0, gt=0)
+    gate_naive_ratio_most: float = Field(default=1.02, gt=0)
     gate_champion_ratio_most: float = Field(default=1.02, gt=0)
     gate_coverage_error_most: float = Field(default=0.05, gt=0)
     simulated_consumers_count: int = Field(default=2000, ge=1)
