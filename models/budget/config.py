@@ -45,7 +45,7 @@ class BudgetConfig:
     risk_share : in (0, 1]. What is maximised is the gain over the current plan, averaged over the worst share of draws
         (CVaR); 1 averages over all of them, the expected gain
     search_draws : draws at most that the search sees, evenly spaced; results are of all
-    starts : random ones besides the current plan and the separable solution; seed : of them
+    starts : further searches at most, where the first is not known to be the best; seed : of random ones
     interval_level : mass of every interval
     """
 
@@ -58,7 +58,7 @@ class BudgetConfig:
     groups: tuple[SpendGroup, ...] = ()
     risk_share: float = 1.0
     search_draws: int = 250
-    starts: int = 3
+    starts: int = 4
     seed: int = 0
     interval_level: float = 0.9
 

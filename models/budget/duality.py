@@ -17,7 +17,7 @@ from scipy.interpolate import CubicHermiteSpline
 from models.budget.limits import Limit
 from models.budget.objective import Objective
 
-GRID, FINE = 33, 16  # points a decision where the model is asked, and spline points to each
+GRID, FINE = 17, 32  # points a decision where the model is asked, and spline points to each
 
 
 class SeparableBound:

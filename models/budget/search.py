@@ -21,7 +21,7 @@ from models.budget.duality import SeparableBound
 from models.budget.limits import Limit, limits_of
 from models.budget.objective import Objective
 
-ITERATIONS, TOLERANCE = 300, 1e-10
+ITERATIONS, TOLERANCE = 300, 1e-9
 SAME = 1e-4  # of the objective's scale: two searches that end this close found the same
 SMOOTHING = (0.05, 0.005)  # of the worst share, in sds of the gain over draws
 SLACK = 1e-6  # by how much of the total, or of the scale, a limit may be missed
@@ -41,42 +41,59 @@ class Optimality:
     searches_count: int
     agreeing_count: int
 
+    def is_certain(self, scale: float) -> bool:
+        """Whether less than a ten-thousandth of the scale can be missed."""
+        return self.gap is not None and self.gap < SAME * scale
 
-def search(objective: Objective, starts: tuple[np.ndarray, ...] = ()) -> tuple[np.ndarray, Optimality]:
-    """The best decision (V,) found, from the current plan and the given starts among others.
+
+def search(objective: Objective) -> tuple[np.ndarray, Optimality]:
+    """The best decision (V,) found: from the current plan, from the bound's own decision, from random ones. Stops as
+    soon as the gap says that nothing is missed.
 
     ValueError where no search ends within the limits.
     """
     decisions, config, limits = objective.decisions, objective.config, limits_of(objective)
-    nearest = np.clip(1.0, decisions.lower, decisions.upper)
-    first = _climb(objective, limits, nearest)
+    first = _climb(objective, limits, np.clip(1.0, decisions.lower, decisions.upper))
     if config.risk_share < 1.0:  # from the mean's optimum through a smoother function to a sharper one
         for share in SMOOTHING:
             objective.smooth_by(first.x, share)
             first = _climb(objective, limits, first.x)
-    found = [first, *(_climb(objective, limits, one) for one in starts)]
-    is_separable = "period" not in config.by
-    if is_separable and not objective.response.is_concave:
-        bound = SeparableBound(objective, limits, first.x)
-        found.append(_climb(objective, limits, bound.least_gap(_prices(objective, first))[1]))
-    rng = np.random.default_rng(config.seed)
-    for _ in range(config.starts):
-        found.append(_climb(objective, limits, rng.uniform(decisions.lower, decisions.upper)))
+    found, rng = [first], np.random.default_rng(config.seed)
+    best = _judged(objective, limits, found)
+    while best is None or not best[1].is_certain(objective.scale):
+        if len(found) > config.starts:
+            break
+        start = rng.uniform(decisions.lower, decisions.upper)
+        if len(found) == 1 and best is not None and best[2] is not None:
+            start = best[2]
+        found.append(_climb(objective, limits, start))
+        best = _judged(objective, limits, found)
+    if best is None:
+        raise ValueError(_no_end(objective, found))
+    return best[0], best[1]
+
+
+def _judged(
+    objective: Objective, limits: list[Limit], found: list[optimize.OptimizeResult]
+) -> tuple[np.ndarray, Optimality, np.ndarray | None] | None:
+    """The best of the searches, what can be said about it, and the decision that attains the bound; None: no one ended
+    within the limits."""
     ended = [one for one in found if _is_allowed(objective, limits, one.x)]
     if not ended:
-        raise ValueError(_no_end(objective, found))
+        return None
     reached = [objective.exact(one.x) for one in ended]
     best, value = ended[int(np.argmax(reached))], max(reached)
     agreeing = sum(value - one < SAME * objective.scale for one in reached)
     at = best.x
     if value < 0.0 and _is_allowed(objective, limits, np.ones_like(at)):
         at, value = np.ones_like(at), 0.0  # smoothing moved, and nothing is better than the current plan
-    gain, gap = _first_order_gain(objective, at, objective.value(at)[1]), None
+    gain, gap, attained = _first_order_gain(objective, at, objective.value(at)[1]), None, None
     if objective.response.is_concave:
         gap = gain
-    elif is_separable:
-        gap = SeparableBound(objective, limits, at).least_gap(_prices(objective, best))[0]
-    return at, Optimality(value, gain, gap, len(found), agreeing)
+    elif "period" not in objective.config.by:
+        prices = objective.scale * np.atleast_1d(best.multipliers)
+        gap, attained = SeparableBound(objective, limits, at).least_gap(prices)
+    return at, Optimality(value, gain, gap, len(found), agreeing), attained
 
 
 def _climb(objective: Objective, limits: list[Limit], start: np.ndarray) -> optimize.OptimizeResult:
@@ -105,10 +122,6 @@ def _is_allowed(objective: Objective, limits: list[Limit], multiples: np.ndarray
         return False
     left = [(limit, limit.left(objective, multiples)) for limit in limits]
     return all(abs(value) < SLACK if limit.is_equal else value > -SLACK for limit, value in left)
-
-
-def _prices(objective: Objective, found: optimize.OptimizeResult) -> np.ndarray:
-    return objective.scale * np.atleast_1d(found.multipliers)
 
 
 def _first_order_gain(objective: Objective, at: np.ndarray, gradient: np.ndarray) -> float:

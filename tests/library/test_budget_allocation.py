@@ -115,7 +115,7 @@ def s_shaped(draws: int = 1) -> PlannedResponse:
 def test_s_shaped_curves_do_not_trap_the_search() -> None:
     """Brute force over the split; the climb from the current plan alone ends lower, and the bound on the gap holds."""
     response = s_shaped()
-    config = BudgetConfig(bounds=(0.0, 2.0), starts=0)
+    config = BudgetConfig(bounds=(0.0, 2.0), starts=1)
     found = allocate(response, config)
     shares = np.linspace(0.0, 2.0, 2001)
     value = [response.totals(response.plan.spend * [s, 2.0 - s]).sum() for s in shares]
@@ -142,7 +142,7 @@ def test_the_bound_by_duality_holds_on_random_plans(goal: dict, risk_share: floa
         response = response_of(
             rng.uniform(0.3, 1.5, (2, 3, 3)), "hill", parameters, rng.uniform(2.0, 6.0, (30, 3, 2)), weights
         )
-        config = BudgetConfig(bounds=(0.2, 2.0), risk_share=risk_share, starts=2, **goal)
+        config = BudgetConfig(bounds=(0.2, 2.0), risk_share=risk_share, starts=3, **goal)
         decisions = decisions_of(response.plan, config)
         objective = Objective(response, decisions, config)
         found = allocate(response, config)
