@@ -13,13 +13,22 @@ from models.budget.utility import soft_worst_mean, worst_mean
 class Objective:
     """U(m): gain over the current plan, of all draws or the worst, less target_marginal_roas times the money.
 
+    draws : positions of those that count, repeated ones as often; None: config.search_draws, evenly spaced
     scale : current KPI of what is decided on, the unit in which searches count; smoothing : money, of the worst share
     """
 
-    def __init__(self, response: SpendResponse, decisions: Decisions, config: BudgetConfig) -> None:
+    def __init__(
+        self,
+        response: SpendResponse,
+        decisions: Decisions,
+        config: BudgetConfig,
+        draws: np.ndarray | None = None,
+    ) -> None:
         self.response, self.decisions, self.config = response, decisions, config
-        count = min(config.search_draws, len(response))
-        self.draws = np.linspace(0, len(response) - 1, count).round().astype(int)
+        if draws is None:
+            count = min(config.search_draws, len(response))
+            draws = np.linspace(0, len(response) - 1, count).round().astype(int)
+        self.draws = draws
         self._current = self._by_draw(response.plan.spend)
         none = self._by_draw(np.zeros_like(response.plan.spend))
         self._without = float(none.mean())
