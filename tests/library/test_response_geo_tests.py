@@ -1,5 +1,4 @@
-"""Planned geo tests: their power as simulated, their precision as the world has it, and the table of what to run next.
-"""
+"""Planned geo tests: power as simulated, precision as the world has it, the table of what to run next."""
 
 from dataclasses import replace
 from datetime import date
