@@ -98,9 +98,9 @@ def page(content: dict[str, Any]) -> str:
         "first three confounded worlds before this study; the other worlds had not been looked at for it.",
         "",
         "National ROI of every channel: mean absolute relative error (standard error over worlds), mean relative "
-        "error, 90 % intervals that hold the truth, their mean width over the truth. Demand controls: the "
-        "logarithm of every channel's exposures as a control. Lift tests: one a channel. Proxy: a recorded proxy of demand (correlation "
-        "0.9) as a control.",
+        "error, 90 % intervals that hold the truth, their mean width over the truth. Demand controls: the logarithm "
+        "of every channel's exposures as a control. Lift tests: one a channel. Proxy: a recorded proxy of demand "
+        "(correlation 0.9) as a control.",
         "",
         "| kind | variant | worlds | error | bias | covered | width |",
         "|---|---|---|---|---|---|---|",

@@ -21,7 +21,7 @@ from models.budget.duality import SeparableBound
 from models.budget.limits import Limit, limits_of
 from models.budget.objective import Objective
 
-ITERATIONS, TOLERANCE = 300, 1e-9
+ITERATIONS, TOLERANCE = 300, 1e-12
 SAME = 1e-4  # of the objective's scale: two searches that end this close found the same
 SMOOTHING = (0.05, 0.005)  # of the worst share, in sds of the gain over draws
 SLACK = 1e-6  # by how much of the total, or of the scale, a limit may be missed

@@ -31,6 +31,7 @@ from models.transforms.carryover_kernels import KERNELS
 After = Literal["continued", "nothing", "uncounted"]
 AFTER = ("continued", "nothing", "uncounted")
 CELLS = 2_000_000  # of arrays that exist at a time
+FLOOR = 1e-4  # adstock, in mean exposures, below which slopes are those there: at 0 they are infinite, or unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +125,12 @@ class PlannedResponse:
     def _curves(self, lagged: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """f and df/dadstock, (C, k, J, counted)."""
         parameters = [p.T[:, :, None, None] for p in np.moveaxis(self.parameters[draws], -1, 0)]
-        f, slope, _ = CURVES[self.saturation](self._adstock(lagged, draws), *parameters)
+        adstock = self._adstock(lagged, draws)
+        f, slope, _ = CURVES[self.saturation](adstock, *parameters)
+        is_dark = adstock < FLOOR
+        if is_dark.any():
+            first = CURVES[self.saturation](np.full((*adstock.shape[:2], 1, 1), FLOOR), *parameters)[1]
+            slope = np.where(is_dark, first, slope)
         return f, slope
 
 
