@@ -1,7 +1,7 @@
 """The search for the best decision, from several starts, and how far from the optimum it can be at most.
 
-SLSQP with exact gradients. Where curves are S-shaped the problem is not concave, so that a stationary point need not be
-the best. Two things are said about every result:
+Exact gradients throughout (climb.py). Where curves are S-shaped the problem is not concave, so that a stationary point
+need not be the best. Two things are said about every result:
 
 first_order_gain : max over all allowed decisions y of grad U(m) @ (y - m), the most that a move along straight lines
     still promises (Frank and Wolfe 1956). Near 0: stationary. Where every curve is concave, a bound on what is missed.
@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import optimize
 
+from models.budget.climb import climb
 from models.budget.decisions import linear_program
 from models.budget.duality import SeparableBound
 from models.budget.limits import Limit, limits_of
 from models.budget.objective import Objective
 
-ITERATIONS, TOLERANCE = 300, 1e-12
 SAME = 1e-4  # of the objective's scale: two searches that end this close found the same
 SMOOTHING = (0.05, 0.005)  # of the worst share, in sds of the gain over draws
 SLACK = 1e-6  # by how much of the total, or of the scale, a limit may be missed
@@ -53,11 +53,11 @@ def search(objective: Objective) -> tuple[np.ndarray, Optimality]:
     ValueError where no search ends within the limits.
     """
     decisions, config, limits = objective.decisions, objective.config, limits_of(objective)
-    first = _climb(objective, limits, np.clip(1.0, decisions.lower, decisions.upper))
+    first = climb(objective, limits, np.clip(1.0, decisions.lower, decisions.upper))
     if config.risk_share < 1.0:  # from the mean's optimum through a smoother function to a sharper one
         for share in SMOOTHING:
             objective.smooth_by(first.x, share)
-            first = _climb(objective, limits, first.x)
+            first = climb(objective, limits, first.x)
     found, rng = [first], np.random.default_rng(config.seed)
     best = _judged(objective, limits, found)
     while best is None or not best[1].is_certain(objective.scale):
@@ -66,7 +66,7 @@ def search(objective: Objective) -> tuple[np.ndarray, Optimality]:
         start = rng.uniform(decisions.lower, decisions.upper)
         if len(found) == 1 and best is not None and best[2] is not None:
             start = best[2]
-        found.append(_climb(objective, limits, start))
+        found.append(climb(objective, limits, start))
         best = _judged(objective, limits, found)
     if best is None:
         raise ValueError(_no_end(objective, found))
@@ -94,27 +94,6 @@ def _judged(
         prices = objective.scale * np.atleast_1d(best.multipliers)
         gap, attained = SeparableBound(objective, limits, at).least_gap(prices)
     return at, Optimality(value, gain, gap, len(found), agreeing), attained
-
-
-def _climb(objective: Objective, limits: list[Limit], start: np.ndarray) -> optimize.OptimizeResult:
-    """SLSQP in units of the objective's scale."""
-    decisions, scale = objective.decisions, objective.scale
-
-    def loss(m: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = objective.value(m)
-        return -value / scale, -gradient / scale
-
-    found = optimize.minimize(
-        loss,
-        start,
-        jac=True,
-        method="SLSQP",
-        bounds=np.stack([decisions.lower, decisions.upper], axis=1),
-        constraints=[limit.constraint(objective) for limit in limits],
-        options={"maxiter": ITERATIONS, "ftol": TOLERANCE},
-    )
-    found.x = np.clip(found.x, decisions.lower, decisions.upper)
-    return found
 
 
 def _is_allowed(objective: Objective, limits: list[Limit], multiples: np.ndarray) -> bool:

@@ -31,7 +31,9 @@ from models.transforms.carryover_kernels import KERNELS
 After = Literal["continued", "nothing", "uncounted"]
 AFTER = ("continued", "nothing", "uncounted")
 CELLS = 2_000_000  # of arrays that exist at a time
-FLOOR = 1e-4  # adstock, in mean exposures, below which slopes are those there: at 0 they are infinite, or unknown
+FLOOR = (
+    1e-4  # adstock, in mean exposures, below which slopes are those there: at 0 they are infinite, or unknown
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -66,7 +66,7 @@ def test_regret_on_a_world_whose_optimum_is_known() -> None:
     found = allocate(truth, config)
     brought = truth.totals(best).sum()
     regret = 1.0 - truth.totals(found.proposed.spend).sum() / brought
-    assert -1e-9 < regret < 1e-5
+    assert -1e-9 < regret < 1e-6
     assert 1.0 - truth.totals(plan.spend).sum() / brought > 0.02
     assert found.optimality.gap < 1e-4 * brought
 

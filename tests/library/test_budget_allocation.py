@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from models.budget import climb as climbing
 from models.budget.allocation import allocate
+from models.budget.climb import climb
 from models.budget.config import BudgetConfig, SpendGroup
 from models.budget.decisions import decisions_of
 from models.budget.limits import limits_of
 from models.budget.objective import Objective
-from models.budget.search import _climb
 from models.budget.utility import soft_worst_mean, worst_mean
 from models.errors import PanelError
 from models.response.planned_spend import PlannedResponse
@@ -103,6 +104,29 @@ def test_every_market_and_period_gets_its_own(seed: int = 3) -> None:
     assert found.gain > 0 and found.share_better == 1.0
 
 
+@pytest.mark.parametrize("goal", [{}, {"target_roas": 1.1}])
+def test_many_decisions_are_searched_as_well(monkeypatch: pytest.MonkeyPatch, goal: dict) -> None:
+    """240 cells of log curves against the closed form; and both searches agree where both can be used."""
+    rng = np.random.default_rng(8)
+    b, p = rng.uniform(2.0, 3.0, (5, 4)), rng.uniform(1.0, 1.3, 4)
+    spend = rng.uniform(0.5, 2.0, (5, 12, 4))
+    config = BudgetConfig(by=("channel", "market", "period"), bounds=WIDE, starts=0, **goal)
+    response = response_of(spend, "log", p[None, :, None], b.T[None])
+    found = allocate(response, config)
+    if not goal:
+        cells = np.broadcast_to(b[:, None, :], spend.shape).ravel()
+        best = closed_form("log", cells, np.broadcast_to(p, spend.shape).ravel(), spend.sum())
+        assert best.min() > 0 and found.proposed.spend.ravel() == pytest.approx(best, abs=5e-3)
+    assert found.optimality.gap < 1e-3 * response.totals(found.proposed.spend).sum()
+    few = BudgetConfig(bounds=WIDE, groups=(SpendGroup("c0", ("c0",), None, None, 40.0),), starts=0, **goal)
+    one = allocate(response, few)
+    monkeypatch.setattr(climbing, "FEW", 0)
+    other = allocate(response, few)
+    assert one.multiples == pytest.approx(other.multiples, rel=1e-3)
+    assert one.gain == pytest.approx(other.gain, rel=1e-5)
+    assert one.proposed.spend[..., 0].sum() < 40.0 + 1e-3
+
+
 def s_shaped(draws: int = 1) -> PlannedResponse:
     """Two S-shaped channels with carry-over, spend far below the bend: returns rise with spend."""
     rng = np.random.default_rng(0)
@@ -122,8 +146,8 @@ def test_s_shaped_curves_do_not_trap_the_search() -> None:
     reached = response.totals(found.proposed.spend).sum()
     assert reached == pytest.approx(max(value), rel=1e-6)
     objective = Objective(response, decisions_of(response.plan, config), config)
-    alone = _climb(objective, limits_of(objective), np.array([1.2, 0.8]))
-    other = _climb(objective, limits_of(objective), np.array([0.8, 1.2]))
+    alone = climb(objective, limits_of(objective), np.array([1.2, 0.8]))
+    other = climb(objective, limits_of(objective), np.array([0.8, 1.2]))
     assert abs(alone.fun - other.fun) > 0.05
     assert found.optimality.gap >= max(value) - reached - 1e-9
     assert found.optimality.gap < 0.5 * max(value)
