@@ -214,21 +214,20 @@ def following_periods(panel: MarketPanel, count: int) -> np.ndarray:
     return starts[-1] + days * np.arange(1, count + 1)
 
 
+def exposure_price(panel: MarketPanel, channel_id: str) -> np.ndarray:
+    """(J,) money per unit of intensity, over all recorded activity of a market; where a market never bought any, over
+    that of all markets. PanelError where spend of the channel is unknown."""
+    spend = np.nan_to_num(panel.require_spend(channel_id)).sum(axis=1)
+    shown = panel.intensity[..., panel.channel_index(channel_id)].sum(axis=1)
+    price = np.full(len(spend), spend.sum() / shown.sum())
+    return np.divide(spend, shown, out=price, where=(spend > 0) & (shown > 0))
+
+
 def unit_costs(panel: MarketPanel, scaling: Scaling, channel_ids: Sequence[str]) -> np.ndarray:
-    """(J, C) money per exposure in the model's unit, over all recorded activity of a market; where a market never
-    bought any, over that of all markets. PanelError where spend of a channel is unknown."""
-    found = []
-    for name in channel_ids:
-        spend = np.nan_to_num(panel.require_spend(name)).sum(axis=1)
-        shown = panel.intensity[..., panel.channel_index(name)].sum(axis=1)
-        overall = spend.sum() / shown.sum()
-        bought = (spend > 0) & (shown > 0)
-        found.append(
-            np.where(bought, np.divide(spend, shown, out=np.ones_like(spend), where=bought), overall)
-        )
-    size = np.array(scaling.size)[:, None]
+    """(J, C) money per exposure in the model's unit; errors as exposure_price."""
     c = positions(tuple(channel_ids), scaling.channel_ids, "channel")
-    return np.stack(found, axis=-1) * size * np.array(scaling.exposure_mean)[c]
+    prices = np.stack([exposure_price(panel, name) for name in channel_ids], axis=-1)
+    return prices * np.array(scaling.size)[:, None] * np.array(scaling.exposure_mean)[c]
 
 
 def scenario_of(fit: ResponseFit, plan: SpendPlan, controls: np.ndarray | None = None) -> Scenario:
