@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from models.budget.config import BudgetConfig
 from models.budget.information_value import (
     information_value,
     perfect_information_value,
     reweighted,
 )
+from models.budget.next_experiments import Experiment, next_experiments
 from models.budget.power import detectable_lift, power
+from models.response.planned_spend import PlannedResponse
+from models.spend_plan import SpendPlan
 
 DRAWS = 4000
 
@@ -98,3 +102,35 @@ def test_power_is_the_share_of_estimates_that_are_called() -> None:
             power(1.0, **wrong)
     with pytest.raises(ValueError, match="wanted_power"):
         detectable_lift(1.0, 0.05)
+
+
+def test_a_tests_value_to_the_budget_has_its_closed_form() -> None:
+    """Two channels of log curves, one's strength b ~ N(3, 1) measured with an error: after the test the best plan has
+    x + p in proportion to E(b | y) and 3, so that its value is one integral over E(b | y)."""
+    b, p, total = 3.0 + normal_draws(1000), 0.5, 4.0
+    plan = SpendPlan(
+        ("m",),
+        ("a", "b"),
+        np.array(["2026-01-05"], dtype="datetime64[D]"),
+        np.full((1, 1, 2), total / 2),
+        "USD",
+    )
+    effects = np.stack([b, np.full(1000, 3.0)], axis=1)[..., None]
+    blank = np.zeros((2, 1, 0))
+    response = PlannedResponse(
+        plan, "log", np.ones((1000, 2, 1)), np.full((1000, 2, 1), p), effects, np.ones((1, 2)), blank, blank
+    )
+
+    def best(mean: np.ndarray) -> np.ndarray:
+        share = np.clip((total + 2 * p) * mean / (mean + 3.0), p, total + p)
+        return mean * np.log(share / p) + 3.0 * np.log((total + 2 * p - share) / p)
+
+    found = []
+    for error in (0.5, 1.5):
+        test = Experiment("t", ("a",), 1, 1, 1.0, b, b, error)
+        found.append(next_experiments(response, [test], BudgetConfig(bounds=(0.0, 2.0))).table.iloc[0])
+        means = 3.0 + normal_draws(20001) / np.sqrt(1.0 + error**2)
+        truth = best(means).mean() - best(np.array([3.0]))[0]
+        assert 0.8 * truth < found[-1]["information_gain"] < 1.02 * truth
+        assert found[-1]["information_gain_same_draws"] < 1.05 * truth
+    assert found[0]["information_gain"] > 1.5 * found[1]["information_gain"]
