@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@echo "[setup] creating $(VENV) and installing the locked packages (about 3 minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint requirements.lock \
-	  --editable '.[examples,dev,postgres]' 2>&1 | awk '/^ *(ERROR|error)/ { print } \
+	  --editable '.[examples,dev,pcmci,postgres]' 2>&1 | awk '/^ *(ERROR|error)/ { print } \
 	    /^Collecting/ && ++count % 25 == 0 { print "[setup] " count " packages found"; fflush() } \
 	    /^Installing collected/ { print "[setup] installing them"; fflush() }'
 	@touch $@
@@ -102,6 +102,8 @@ study-detailing: setup ## real sales calls on physicians (bayesm): the HBMMM bes
 study-causalmmm: setup ## graphs of simulated shops (PARTS="floor graphs forecast sweeps training funnel timing", STUDY="--worlds 2"); resumes
 	@for part in $(PARTS); do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  $(BIN)/python -m benchmarks.study_causalmmm_$$part $(STUDY) || exit 1; done
+study-dirty: setup ## every kind of bad row under its reason, and files broken at random for 10 minutes (STUDY="--rows 200 --minutes 1")
+	@$(BIN)/python -m benchmarks.study_dirty $(STUDY)
 study-plasmode: setup ## known effects in the home's real purchases recovered, swapped histories empty (INJECTIONS=30 SWAPS=60); resumes
 	@$(RUN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_plasmode \
 	  --injections $(INJECTIONS) --swaps $(SWAPS)

@@ -23,6 +23,9 @@ METHODS = {
     "granger_f_test": "Granger F-test in the full regression",
     "granger_ridge": "linear Granger as the paper scores it",
     "ngc_cmlp": "NGC (cMLP)",
+    "ngc_clstm": "NGC (cLSTM)",
+    "ingra": "InGRA (after its description)",
+    "pcmci_plus": "PCMCI+, partial correlations (the first ten shops)",
     "gvar": "GVAR",
     "lag_correlation": "largest lagged correlation",
     "sd_ratio": "sd ratio",
@@ -39,8 +42,13 @@ _ELSEWHERE = {
     **dict.fromkeys(("mediamix, CM-markov", "mediamix, CM-rw"), ABLATED_KINDS),
     **dict.fromkeys(("paper, CM-markov", "paper, CM-rw"), ABLATED_KINDS),
     **dict.fromkeys(("ngc_cmlp", "gvar"), (*ABLATED_KINDS, *SHOPS_KINDS_OF_FIGURE_4)),
+    "ngc_clstm": ("sim1", "sim2", "sim2_d5", "sim2_T30"),
+    "ingra": ("sim1", "sim2", "sim1_pair", "sim2_pair", "sim2_d5", "sim2_T30", "sim2_R10", "sim2_R20"),
+    "pcmci_plus": ("sim1", "sim2", "sim2_d5", "sim2_T30"),
     "CM-full": TABLE_KINDS,
 }
+#: Methods of seconds a shop that look at every shop alone are asked about so many of them.
+_SHOPS_AT_MOST = {"pcmci_plus": 10}
 
 
 def is_measured(kind: str, method: str) -> bool:
@@ -57,13 +65,15 @@ def measure(kind_name: str, seed: int, method: str) -> dict[str, Any]:
     world, unseen = kind.draw(seed)
     if method.startswith(("classical", "mediamix", "pure ELBO", "paper")):
         return _level(method, kind.lags_count, world, unseen)
+    shops = range(min(world.panel.shops_count, _SHOPS_AT_MOST.get(method, world.panel.shops_count)))
+    panel, graph = world.panel.shops(shops), world.graph[list(shops)]
     begun = time.process_time()
     try:
-        found = baseline_of(method, kind.lags_count).score_edges(world.panel)
+        found = baseline_of(method, kind.lags_count).score_edges(panel)
     except ValueError as error:
         return {"refused": str(error)}
     seconds = time.process_time() - begun
-    scores = score_ranking(found.score, world.graph, world.panel.allowed, found.present)
+    scores = score_ranking(found.score, graph, panel.allowed, found.present)
     return {"scores": asdict(scores), "seconds": seconds}
 
 
@@ -76,10 +86,19 @@ def baseline_of(method: str, lags_count: int):
     from models.baselines.granger_f_test import GrangerFTest
     from models.baselines.granger_ridge import GrangerRidge
     from models.baselines.graph_trivial import AllAbsent, AllPresent, LagCorrelation, SdRatio
+    from models.baselines.ingra import InductiveGranger
     from models.baselines.neural_granger import NeuralGranger
+    from models.baselines.neural_granger_recurrent import RecurrentNeuralGranger
+    from models.baselines.pcmci_plus import PcmciPlus
 
     torch.set_num_threads(1)
-    without_lags = {"sd_ratio": SdRatio, "all_absent": AllAbsent, "CM-full": AllPresent}
+    without_lags = {
+        "sd_ratio": SdRatio,
+        "all_absent": AllAbsent,
+        "CM-full": AllPresent,
+        "ngc_clstm": RecurrentNeuralGranger,
+        "ingra": InductiveGranger,
+    }
     if method in without_lags:
         return without_lags[method]()
     made = {
@@ -89,6 +108,7 @@ def baseline_of(method: str, lags_count: int):
         "lag_correlation": LagCorrelation,
         "ngc_cmlp": NeuralGranger,
         "gvar": GeneralisedVar,
+        "pcmci_plus": PcmciPlus,
     }
     return made[method](lags_count=lags_count)
 

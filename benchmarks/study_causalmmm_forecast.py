@@ -25,7 +25,10 @@ ABLATIONS = {"CM-full": "full", "CM-markov": "markov", "CM-rw": "rw"}
 def spaces() -> dict[str, Any]:
     """Search space by method; of equal size to the eye, and of equal budget by construction."""
     from models.baselines.shop_btvc import ShopBTVC
+    from models.baselines.shop_gvar import ShopGVAR
+    from models.baselines.shop_linear import ShopLinear
     from models.baselines.shop_lstm import ShopLSTM
+    from models.baselines.shop_neural_granger import ShopNeuralGranger
     from models.baselines.shop_seasonal_naive import ShopSeasonalNaive
     from models.baselines.shop_wide_deep import ShopWideDeep
     from models.causalmmm.mediamix_config import MediamixConfig
@@ -62,6 +65,18 @@ def spaces() -> dict[str, Any]:
                 "knot_penalty": (100.0, 1000.0),
                 "level_penalty": (10.0, 100.0),
             },
+        ),
+        "linear autoregression": SearchSpace(
+            ShopLinear(),
+            {"window": (7, 14, 28), "penalty": (10.0, 100.0, 1000.0), "outcome_scale": ("log", "standard")},
+        ),
+        "NGC (cMLP)": SearchSpace(
+            ShopNeuralGranger(epochs=10),
+            network | {"window": (7, 14), "epochs": (5, 10, 20), "penalty": (1e-4, 1e-3, 1e-2)},
+        ),
+        "GVAR": SearchSpace(
+            ShopGVAR(epochs=10, hidden=16),
+            network | {"hidden": (8, 16), "window": (7, 14), "epochs": (5, 10, 20)},
         ),
         "LSTM": SearchSpace(ShopLSTM(epochs=20), network | {"window": (28, 56), "epochs": (10, 20, 40)}),
         "Wide & Deep": SearchSpace(

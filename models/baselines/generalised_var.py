@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.baselines.graph_base import EdgeScores
+from models.baselines.graph_base import EdgeScores, standardised
 from models.shops.panel import ShopPanel
 from models.transforms.lag_windows import lag_windows
 
@@ -33,9 +33,7 @@ class GeneralisedVar:
 
     def score_edges(self, panel: ShopPanel, progress: Callable[[str], None] | None = None) -> EdgeScores:
         """Score by strength; present above the stable quantile."""
-        values = panel.values - panel.values.mean(axis=1, keepdims=True)
-        sd = values.std(axis=1, keepdims=True)
-        values = values / np.where(sd > 1e-12, sd, 1.0)
+        values = standardised(panel.values)
         forward = self._strengths(values, progress)
         backward = self._strengths(values[:, ::-1], progress).transpose(0, 2, 1)
         present = np.stack([_stable(one, other) for one, other in zip(forward, backward, strict=True)])

@@ -74,3 +74,9 @@ def full_regressions(values: np.ndarray, lags_count: int) -> FullRegressions:
     by_node = slopes.reshape(shops, nodes, lags_count, nodes)
     explained = (by_node * np.linalg.solve(own, by_node)).sum(axis=2)
     return FullRegressions(explained, residual, rows, columns, lags_count)
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """values (N, T, D) with mean 0 and sd 1 in every shop and node; constant series become 0."""
+    sd = values.std(axis=1, keepdims=True)
+    return (values - values.mean(axis=1, keepdims=True)) / np.where(sd > 1e-12, sd, 1.0)

@@ -114,7 +114,8 @@ def fit_shop_network(
 ) -> FittedShopNetwork:
     """Train build(nodes, contexts, shops, settings), whose forward gives every period's one-step mean.
 
-    forward(values (n, W, D), known (n, W, C) of the periods after each, shops (n,)) -> (n, W or 1, D).
+    forward(values (n, W, D), known (n, W, C) of the periods after each, shops (n,)) -> (n, W or 1, D). Where the
+    network has a `penalty()`, it is added to the loss of every step.
     """
     scaler = ShopScaler.learn(panel, settings.node_scale, settings.outcome_scale)
     values = _tensor(scaler.scaled(panel.values))
@@ -145,6 +146,8 @@ def fit_shop_network(
             said = network(values[shops[:, None], place], known[shops[:, None], place + 1], shops)
             error = target[:, -said.shape[1] :] - said
             loss = (error**2).mean()
+            if hasattr(network, "penalty"):
+                loss = loss + network.penalty()
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)

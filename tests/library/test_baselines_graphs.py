@@ -7,13 +7,28 @@ from models.baselines.granger_f_test import GrangerFTest
 from models.baselines.granger_ridge import GrangerRidge
 from models.baselines.graph_base import full_regressions
 from models.baselines.graph_trivial import AllAbsent, AllPresent, LagCorrelation, SdRatio
+from models.baselines.ingra import InductiveGranger
 from models.baselines.neural_granger import NeuralGranger
+from models.baselines.neural_granger_recurrent import RecurrentNeuralGranger
+from models.baselines.pcmci_plus import PcmciPlus
+from models.baselines.proximal_descent import descend
 from models.evaluation.graph_scores import score_ranking
 from models.shops.panel import ShopPanel
 from models.simulate.shops import ShopsConfig, simulate_shops
 from models.transforms.lag_windows import lag_windows, normal_scores
 
 WORLD = simulate_shops(ShopsConfig(shops_count=6, channels_count=5, structures_count=2, lags_count=3), 1)
+
+
+def strong_effect():
+    """cause -> effect one period later, in two shops; nothing else."""
+    values = np.random.default_rng(3).normal(size=(2, 100, 3))
+    values[:, 1:, 2] += 2 * values[:, :-1, 0]
+    nodes, no_context = ("cause", "other", "effect"), np.zeros((2, 100, 0))
+    return ShopPanel(values, ("a", "b"), nodes, "effect", no_context, (), (), ~np.eye(3, dtype=bool))
+
+
+STRONG = strong_effect()
 
 
 def auroc(baseline):
@@ -77,20 +92,41 @@ def test_simulated_graphs_give_themselves_away_by_variance_until_rescaled():
 
 
 @pytest.mark.parametrize(
-    "baseline", [NeuralGranger(lags_count=1, steps=400), GeneralisedVar(lags_count=1, steps=200)]
+    "baseline",
+    [
+        NeuralGranger(lags_count=1, steps=150),
+        RecurrentNeuralGranger(steps=80, hidden=4),
+        GeneralisedVar(lags_count=1, steps=120),
+        InductiveGranger(prototypes=1, hidden=4, steps=50, learning_rate=0.05),
+        PcmciPlus(lags_count=2),
+    ],
+    ids=lambda one: type(one).__name__,
 )
-def test_networks_see_a_strong_lagged_effect_and_its_direction(baseline):
+def test_strong_lagged_effects_are_seen_with_their_direction(baseline):
     import torch
 
     torch.set_num_threads(1)
-    rng = np.random.default_rng(3)
-    values = rng.normal(size=(2, 150, 3))
-    values[:, 1:, 2] += 2 * values[:, :-1, 0]
-    nodes = ("cause", "other", "effect")
-    panel = ShopPanel(
-        values, ("a", "b"), nodes, "effect", np.zeros((2, 150, 0)), (), (), ~np.eye(3, dtype=bool)
-    )
-    found = baseline.score_edges(panel)
+    found = baseline.score_edges(STRONG)
     score = found.score * ~np.eye(3, dtype=bool)
     assert (score.reshape(2, -1).argmax(1) == 2).all() and found.present[:, 0, 2].all()  # cause -> effect
-    assert not found.present[:, panel.allowed].all()
+    assert not found.present[:, STRONG.allowed].all()
+
+
+def test_descent_with_a_group_lasso_ends_where_convex_theory_says():
+    import torch
+
+    target = torch.tensor([[[[2.0, 0.0], [0.3, 0.4]], [[0.0, 1.0], [0.0, 0.0]]]])  # (1 shop, 2, 2 sources, 2)
+    start = [torch.ones_like(target)]
+    found = descend(start, lambda w: 0.5 * ((w[0] - target) ** 2).sum((2, 3)), 0.6, 8.0, 100)[0]
+    expected = torch.tensor(
+        [[[[1.4, 0.0], [0.0, 0.0]], [[0.0, 0.4], [0.0, 0.0]]]]
+    )  # norms less .6, or nothing
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)  # a first step of 8 would diverge
+
+
+def test_pcmci_plus_says_what_it_needs(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "tigramite.pcmci", None)
+    with pytest.raises(ImportError, match=r"mediamix\[pcmci\]"):
+        PcmciPlus().score_edges(STRONG)

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from models.baselines.shop_btvc import ShopBTVC
+from models.baselines.shop_gvar import ShopGVAR
+from models.baselines.shop_linear import ShopLinear
 from models.baselines.shop_lstm import ShopLSTM
+from models.baselines.shop_neural_granger import ShopNeuralGranger
 from models.baselines.shop_seasonal_naive import ShopSeasonalNaive
 from models.baselines.shop_wide_deep import ShopWideDeep
 from models.errors import PanelError
@@ -119,8 +122,11 @@ def test_seasonal_naive_repeats_an_exact_season():
         (ShopBTVC(decay=0.0, channel_penalty=1.0), 0.15),
         (ShopWideDeep(epochs=15, hidden=8, window=3, learning_rate=0.01), 0.25),
         (ShopLSTM(epochs=150, hidden=8, window=7, learning_rate=0.02), 0.25),
+        (ShopLinear(window=3, penalty=30.0), 0.15),
+        (ShopGVAR(epochs=15, hidden=4, window=3, learning_rate=0.01), 0.25),
+        (ShopNeuralGranger(epochs=15, hidden=8, window=3, learning_rate=0.01), 0.25),
     ],
-    ids=["btvc", "wide_deep", "lstm"],
+    ids=["btvc", "wide_deep", "lstm", "linear", "gvar", "neural_granger"],
 )
 def test_baselines_learn_from_plans_context_and_season(settings, bound):
     """Of the outcome's variance about .03 is noise; the rest follows from what a forecaster is told."""
@@ -133,6 +139,21 @@ def test_baselines_learn_from_plans_context_and_season(settings, bound):
     blind = replace(panel, context=np.zeros_like(panel.context))
     worse = forecast_errors(settings.fit(blind.periods(None, 200)), blind, range(200, 231, 6), 7, scale)
     assert worse.figures(7)["mse_mean"] > errors.figures(7)["mse_mean"]
+
+
+def test_a_group_lasso_takes_away_what_forecasts_nothing():
+    panel = _panel().periods(None, 200)
+    free, penalised = (
+        ShopNeuralGranger(epochs=30, hidden=8, window=2, learning_rate=0.01, penalty=penalty)
+        .fit(panel)
+        .network
+        for penalty in (0.0, 0.03)
+    )
+    share = [
+        (network.first[2].flatten(1).norm(dim=-1) ** 2)[1] / network.first[2].square().sum()
+        for network in (free, penalised)
+    ]  # of the weights into GMV, those of visits, which do nothing
+    assert share[1] < 0.1 * share[0]
 
 
 def test_search_tries_as_many_for_everyone_logs_them_and_takes_the_best():
