@@ -95,6 +95,8 @@ study-response: setup ## the response model's ROI on worlds with known truth, be
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_response $(STUDY)
 study-budget: setup ## budgets decided on fitted worlds, judged by the truth on later weeks (STUDY="--worlds 2"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_budget $(STUDY)
+study-budget-optima: setup ## allocations beside optima that are a formula (STUDY="--worlds 5")
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_budget_optima $(STUDY)
 study-demand: setup ## controls of demand where demand drives spend, with and without lift tests (STUDY="--worlds 3"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_demand $(STUDY)
 study-detailing: setup ## real sales calls on physicians (bayesm): the HBMMM beside simpler estimators (STUDY="--data FOLDER")

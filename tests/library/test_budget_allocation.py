@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import optimize
 
+from benchmarks.study_budget_optima import closed_form, decide
 from models.budget import climb as climbing
 from models.budget.allocation import allocate
 from models.budget.climb import climb
@@ -46,22 +46,6 @@ def response_of(
     )
 
 
-def closed_form(name: str, b: np.ndarray, p: np.ndarray, total: float) -> np.ndarray:
-    """Spend (C,) with equal marginal returns; b coefficients, p parameters, of curves of one period."""
-    if name == "root":  # b p x^(p - 1) equal; p the same for all
-        share = (b * p) ** (1.0 / (1.0 - p))
-        return total * share / share.sum()
-    if name == "michaelis_menten":  # b p / (x + p)^2
-        root = np.sqrt(b * p)
-        return (total + p.sum()) * root / root.sum() - p
-    if name == "log":  # b / (x + p)
-        return (total + p.sum()) * b / b.sum() - p
-    price = optimize.brentq(  # tanh: b / p (1 - tanh^2)
-        lambda q: (p * np.arccosh(np.sqrt(b / (p * q)))).sum() - total, 1e-9, (b / p).min()
-    )
-    return p * np.arccosh(np.sqrt(b / (p * price)))
-
-
 @pytest.mark.parametrize("name", ["root", "michaelis_menten", "log", "tanh"])
 def test_marginal_returns_are_equal_where_the_optimum_is_known(name: str) -> None:
     """Twenty worlds a curve, one draw or a posterior whose mean curve is known: regret below a millionth."""
@@ -89,6 +73,12 @@ def test_marginal_returns_are_equal_where_the_optimum_is_known(name: str) -> Non
         marginal = found.table["marginal_roas"][:4].to_numpy()
         assert marginal == pytest.approx(marginal.mean(), rel=2e-2)
         assert 0 <= found.optimality.gap < 1e-3 * optimum and found.optimality.searches_count == 1
+
+
+def test_the_study_of_optima_measures_regret() -> None:
+    found = decide("log", "20 markets x 5 channels", 0)
+    assert -1e-9 < found["regret"] < 1e-6 and found["regret"] - 1e-9 <= found["gap"] < 1e-3
+    assert found["missed_before"] > 0.005
 
 
 def test_every_market_and_period_gets_its_own(seed: int = 3) -> None:
