@@ -37,12 +37,14 @@ def closed_form(curve: str, b: np.ndarray, p: np.ndarray, total: float) -> np.nd
         return (total + p.sum()) * root / root.sum() - p
     if curve == "log":  # b / (x + p)
         return (total + p.sum()) * b / b.sum() - p
-    most = (b / p).min()  # tanh: b / p (1 - tanh^2); where it falls short of the total some cell is dark
-    spent = lambda price: (p * np.arccosh(np.sqrt(b / (p * price)))).sum() - total  # noqa: E731
-    if spent(most) > 0:
+    most = (b / p).min()  # tanh: b / p (1 - tanh^2); a higher price would leave a cell dark
+
+    def bought(price: float) -> np.ndarray:
+        return p * np.arccosh(np.sqrt(np.maximum(b / (p * price), 1.0)))
+
+    if bought(most).sum() > total:
         return np.full_like(b, -1.0)
-    price = optimize.brentq(spent, 1e-12 * most, most)
-    return p * np.arccosh(np.sqrt(b / (p * price)))
+    return bought(optimize.brentq(lambda price: bought(price).sum() - total, 1e-12 * most, most))
 
 
 def drawn_world(curve: str, shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[Any, np.ndarray]:
