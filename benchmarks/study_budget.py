@@ -37,12 +37,12 @@ def decide_world(kind_name: str, seed: int, variant: str) -> dict[str, Any]:
     from benchmarks.study_response import panel_of
     from models.budget.allocation import allocate
     from models.budget.config import BudgetConfig
+    from models.plans.spend_plan import SpendPlan
     from models.response.config import ResponseConfig
     from models.response.lift_tests import lift_tests_from_frame
     from models.response.planned_spend import plan_response
     from models.simulate.market_lift_tests import lift_tests_frame
     from models.simulate.market_studies import MARKET_WORLD_KINDS, one_test_per_channel
-    from models.spend_plan import SpendPlan
 
     started = time.process_time()
     world = MARKET_WORLD_KINDS[kind_name].world(seed)

@@ -49,8 +49,8 @@ def closed_form(curve: str, b: np.ndarray, p: np.ndarray, total: float) -> np.nd
 
 def drawn_world(curve: str, shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[Any, np.ndarray]:
     """A response of DRAWS draws with a current plan drawn at random, and the optimal spend (J, H, C)."""
+    from models.plans.spend_plan import SpendPlan
     from models.response.planned_spend import PlannedResponse
-    from models.spend_plan import SpendPlan
 
     markets, periods, channels = shape
     while True:

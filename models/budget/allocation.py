@@ -13,7 +13,7 @@ from models.budget.objective import Objective
 from models.budget.search import Optimality, search
 from models.budget.spend_response import SpendResponse
 from models.budget.utility import worst_mean
-from models.spend_plan import SpendPlan
+from models.plans.spend_plan import SpendPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

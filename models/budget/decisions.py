@@ -12,7 +12,7 @@ import numpy as np
 from scipy import optimize
 
 from models.budget.config import DIMENSIONS, BudgetConfig
-from models.spend_plan import SpendPlan, positions
+from models.plans.spend_plan import SpendPlan, positions
 
 #: Axis of each dimension in spend (J, H, C).
 AXES = {"market": 0, "period": 1, "channel": 2}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,22 +29,29 @@ TELLING = (0.05, 0.25, 0.75, 0.95)  # quantiles of a test's outcome for which th
 SAME = 0.01  # decisions closer than this in every multiple are one
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Experiment:
-    """One test that could be run; draws are the response's.
+class Experiment(Protocol):
+    """One test that could be run; draws are the response's. Ours is models/response/geo_tests.GeoForecast.
 
     name; channel_ids, markets_count, periods_count : what it treats; spend_change : money more than planned, below 0
     for less; lifts (K,) : what it measures; brought (K,) : KPI more in all; standard_error : of the measurement
     """
 
-    name: str
-    channel_ids: tuple[str, ...]
-    markets_count: int
-    periods_count: int
-    spend_change: float
-    lifts: np.ndarray
-    brought: np.ndarray
-    standard_error: float
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def channel_ids(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def markets_count(self) -> int: ...  # noqa: D102
+    @property
+    def periods_count(self) -> int: ...  # noqa: D102
+    @property
+    def spend_change(self) -> float: ...  # noqa: D102
+    @property
+    def lifts(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def brought(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def standard_error(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

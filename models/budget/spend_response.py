@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.spend_plan import SpendPlan
+from models.plans.spend_plan import SpendPlan
 
 
 class SpendResponse(Protocol):

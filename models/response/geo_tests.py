@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import PanelError
+from models.plans.spend_plan import SpendPlan, positions
 from models.response.contributions import baseline, contributions
 from models.response.fit import ResponseFit
 from models.response.planned_spend import plan_response
-from models.spend_plan import SpendPlan, positions
 
 RESIDUAL_DRAWS = 40
 
@@ -55,7 +55,7 @@ class GeoTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GeoForecast:
-    """What is expected of a test, K draws.
+    """What is expected of a test, K draws. Implements models.budget's Experiment.
 
     spend_change : money more than planned; lifts (K,) : KPI more in treated markets during the test, what is measured
     brought (K,) : KPI more in all, carry-over after the test included; standard_error : of the measurement
@@ -66,6 +66,26 @@ class GeoForecast:
     lifts: np.ndarray
     brought: np.ndarray
     standard_error: float
+
+    @property
+    def name(self) -> str:
+        """Of the test."""
+        return self.test.name
+
+    @property
+    def channel_ids(self) -> tuple[str, ...]:
+        """Whose spend is changed."""
+        return self.test.channel_ids
+
+    @property
+    def markets_count(self) -> int:
+        """How many are treated."""
+        return len(self.test.market_ids)
+
+    @property
+    def periods_count(self) -> int:
+        """Of the test."""
+        return self.test.periods_count
 
 
 def geo_forecasts(fit: ResponseFit, plan: SpendPlan, tests: Sequence[GeoTest]) -> list[GeoForecast]:

@@ -19,13 +19,13 @@ from typing import Literal
 import numpy as np
 
 from models.errors import PanelError
+from models.plans.spend_plan import SpendPlan, positions
 from models.response.contributions import coefficients
 from models.response.curve_slopes import CURVES
 from models.response.fit import ResponseFit
 from models.response.market_panel import MarketPanel
 from models.response.scaling import Scaling
 from models.response.scenarios import Scenario, require_following
-from models.spend_plan import SpendPlan, positions
 from models.transforms.carryover_kernels import KERNELS
 
 After = Literal["continued", "nothing", "uncounted"]

@@ -11,9 +11,9 @@ from benchmarks.study_budget_page import page, summary
 from benchmarks.study_demand import summary as demand_summary
 from models.budget.allocation import allocate
 from models.budget.config import BudgetConfig
+from models.plans.spend_plan import SpendPlan
 from models.simulate.market_config import MarketChannelSpec, MarketWorldConfig
 from models.simulate.markets import MarketWorld, simulate_market_world
-from models.spend_plan import SpendPlan
 
 CHANNELS = (
     MarketChannelSpec("tv", spend_mean=0.5, roi=1.2, decay=0.6, slope=1.5),

@@ -15,8 +15,8 @@ from models.budget.limits import limits_of
 from models.budget.objective import Objective
 from models.budget.utility import soft_worst_mean, worst_mean
 from models.errors import PanelError
+from models.plans.spend_plan import SpendPlan
 from models.response.planned_spend import PlannedResponse
-from models.spend_plan import SpendPlan
 
 WIDE = (0.0, 30.0)
 

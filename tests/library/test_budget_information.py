@@ -10,10 +10,11 @@ from models.budget.information_value import (
     perfect_information_value,
     reweighted,
 )
-from models.budget.next_experiments import Experiment, next_experiments
+from models.budget.next_experiments import next_experiments
 from models.budget.power import detectable_lift, power
+from models.plans.spend_plan import SpendPlan
+from models.response.geo_tests import GeoForecast, GeoTest
 from models.response.planned_spend import PlannedResponse
-from models.spend_plan import SpendPlan
 
 DRAWS = 4000
 
@@ -127,7 +128,7 @@ def test_a_tests_value_to_the_budget_has_its_closed_form() -> None:
 
     found = []
     for error in (0.5, 1.5):
-        test = Experiment("t", ("a",), 1, 1, 1.0, b, b, error)
+        test = GeoForecast(GeoTest("t", ("a",), ("m",), 1, 1.0), 1.0, b, b, error)
         found.append(next_experiments(response, [test], BudgetConfig(bounds=(0.0, 2.0))).table.iloc[0])
         means = 3.0 + normal_draws(20001) / np.sqrt(1.0 + error**2)
         truth = best(means).mean() - best(np.array([3.0]))[0]

@@ -9,13 +9,12 @@ import pytest
 from benchmarks.normal_fits import normal_fit
 from benchmarks.study_response import panel_of
 from models.budget.config import BudgetConfig
-from models.budget.next_experiments import Experiment, ExperimentConfig, next_experiments
+from models.budget.next_experiments import ExperimentConfig, next_experiments
 from models.budget.power import detectable_lift, power
 from models.errors import PanelError
 from models.response.config import ResponseConfig
 from models.response.fit import ResponseFit
 from models.response.geo_tests import (
-    GeoForecast,
     GeoTest,
     candidate_tests,
     geo_forecasts,
@@ -114,27 +113,15 @@ def plan_window(fitted: ResponseFit, plan, changed: np.ndarray) -> np.ndarray:
     return (response.totals(changed[:, :3]) - response.totals(cut.spend)).sum(axis=(1, 2))
 
 
-def experiment(one: GeoForecast) -> Experiment:
-    test = one.test
-    return Experiment(
-        test.name,
-        test.channel_ids,
-        len(test.market_ids),
-        test.periods_count,
-        one.spend_change,
-        one.lifts,
-        one.brought,
-        one.standard_error,
-    )
-
-
 def test_the_next_experiment_is_the_one_worth_its_cost(fitted: ResponseFit) -> None:
     plan = recent_plan(fitted, 8)
     tests = candidate_tests(plan, fitted.scaling.kpi_mean, (4, 8, 12), (-1.0, 0.5), 20)
     assert len(tests) == 2 * 2 * 2 * 2 and {test.periods_count for test in tests} == {4, 8}
     assert {len(test.market_ids) for test in tests} == {2, 4}
-    listed = [experiment(one) for one in geo_forecasts(fitted, plan, tests[:8])]
-    blind = replace(listed[0], name="blind", standard_error=1e4 * listed[0].standard_error)
+    listed = geo_forecasts(fitted, plan, tests[:8])
+    blind = replace(
+        listed[0], test=replace(tests[0], name="blind"), standard_error=1e4 * listed[0].standard_error
+    )
     response = plan_response(fitted, plan)
     found = next_experiments(response, [*listed, blind], BudgetConfig(), ExperimentConfig(margin=0.5))
     table = found.table.set_index("name")
