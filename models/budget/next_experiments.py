@@ -1,7 +1,10 @@
 """The next experiment: every feasible test by what it would add to the budget decision, less what it costs.
 
     gain = E over outcomes of the best allocation's gain after the test - that without it      (information_value.py)
-    net  = margin x gain x plans_count - cost,   cost = spend more than planned - margin x KPI it brings + fixed_cost
+    cost = spend more than planned - margin x KPI it brings + fixed_cost
+    net  = margin x gain x plans_count - cost where it costs anything
+
+What a test would earn beside is no reason to test, for it can be had without one: a cost below 0 counts as none.
 
 Decisions are allocations of the plan within the budget's own limits. They come from a pool: the best one under the
 posterior, and the best ones under the posterior as it would be after telling outcomes of the tests. A decision that the
@@ -142,7 +145,7 @@ def next_experiments(
                 "effective_draws": found.effective_draws,
                 "standard_error_used": found.standard_error,
                 "cost": cost,
-                "net_value": config.margin * config.plans_count * found.gain - cost,
+                "net_value": config.margin * config.plans_count * found.gain - max(cost, 0.0),
             }
         )
     table = pd.DataFrame(rows).sort_values("net_value", ascending=False, kind="stable").reset_index(drop=True)
