@@ -59,6 +59,13 @@ lint: setup ## ruff, import contracts, sqlfluff
 	@mkdir -p $(VENV)/lint-home  # dbt's templater opens a warehouse; never the user's
 	@MEDIAMIX_HOME=$(CURDIR)/$(VENV)/lint-home $(BIN)/sqlfluff lint --disable-progress-bar --nocolor --config dbt_project/.sqlfluff dbt_project/models
 
+docs: ## build the documentation site into build/site, every warning an error (in an environment of its own)
+	@test -x .venv-docs/bin/mkdocs -a .venv-docs/.installed -nt pyproject.toml || { \
+	  $(PYTHON) -m venv .venv-docs && .venv-docs/bin/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+	    $$($(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])") \
+	  && touch .venv-docs/.installed; }
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet && echo "[docs] build/site/index.html"
+
 ui: setup ## serve Dagster (port 3000) and MLflow (port 5000) on loopback
 	@$(RUN_ENV) $(BIN)/python -m orchestration.cli ui
 
@@ -137,4 +144,4 @@ audit: setup ## known vulnerabilities of the locked packages; says NOT EVALUATED
 	@$(BIN)/python -m orchestration.lock_audit .venv-audit/bin/pip-audit; code=$$?; rm -rf .venv-audit; exit $$code
 
 clean: ## remove the environment and caches; keeps MEDIAMIX_HOME
-	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache dbt_project/target dbt_project/logs
+	rm -rf $(VENV) .venv-docs build/site .pytest_cache .ruff_cache .import_linter_cache dbt_project/target dbt_project/logs

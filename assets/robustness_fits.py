@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HOW_TO_RUN = "run job run_robustness, or set MEDIAMIX_ROBUSTNESS_REFITS=true"
 #: Reason of panel rows that are put back when panels are padded to the end of the data.
-_NO_LATER_ACTIVITY = "no_later_activity"
+NO_LATER_ACTIVITY = "no_later_activity"
 _SUITE_PACKAGES = ("baselines", "checks", "effects", "evaluation")
 
 
@@ -113,7 +113,7 @@ def checks_table(given: RobustnessInput) -> "pd.DataFrame":
 
     progress = progress_writer(given.refresh.settings.home, "robustness__robustness_checks")
     fit, panel = given.fit_and_panel()
-    padded = of_consumers(given.refresh.read_panel(with_excluded=_NO_LATER_ACTIVITY), panel.consumer_ids)
+    padded = of_consumers(given.refresh.read_panel(with_excluded=NO_LATER_ACTIVITY), panel.consumer_ids)
     table = robustness_checks(fit, panel, padded_panel=padded, progress=progress)
     write_frame(path, table.astype(dict.fromkeys(_TRUTHS, "boolean")))
     return table

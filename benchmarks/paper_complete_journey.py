@@ -67,7 +67,7 @@ def run(
     home: str, households: int, replicates: int, draws: int, processes: int, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """All tables that the data define, and pictures by name."""
-    from assets.robustness_fits import padded_panel
+    from assets.robustness_fits import NO_LATER_ACTIVITY
 
     at = Home(home)
     panel, fit = at.panel, at.fit
@@ -83,7 +83,12 @@ def run(
     pictures = {"journey_figure_3": figure_3(fit, panel), "journey_figure_5": figure_5(fit, panel)}
     unit = f"{panel.currency_code} per sd of exposures"
     facts, pictures["journey_figure_6"] = robustness(
-        fit, panel, tell, exposure_sds(panel), unit, padded_panel(at.refresh)
+        fit,
+        panel,
+        tell,
+        exposure_sds(panel),
+        unit,
+        at.refresh.read_panel(with_excluded=NO_LATER_ACTIVITY),
     )
     tell("Complete Journey: fit on the first weeks")
     sample = at.sample(households)

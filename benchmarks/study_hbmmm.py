@@ -59,7 +59,9 @@ def main() -> None:
         content["contradictions"] = [plain(asdict(one)) for one in contradictions()]
         found, pictures = simulated(options, tell)
         content |= found
-        if (folder / f"{NAME}.json").exists():  # its tables of Complete Journey stay, with their own commit
+        if (
+            not options.home and (folder / f"{NAME}.json").exists()
+        ):  # Complete Journey stays, with its own commit
             before = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
             content |= {k: before[k] for k in ("complete_journey",) if k in before}
         content["simulated_seconds"] = round(time.perf_counter() - begun, 1)

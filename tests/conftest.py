@@ -1,6 +1,7 @@
 """Fixtures for everyone: small folders of files in the contract's shape, whole and easy to spoil."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,3 +160,17 @@ def canonical_folder(tmp_path: Path) -> Path:
 def market_only_folder(tmp_path: Path) -> Path:
     """Valid market-only folder of CSV files."""
     return write_tables(build_market_only_tables(), tmp_path / "market_only")
+
+
+@pytest.fixture(scope="session")
+def fences() -> Callable[[str], list[tuple[str, str]]]:
+    """Function (language) -> (page, text) of every fenced block of that language in docs/ and the README."""
+    root = Path(__file__).resolve().parents[1]
+    pages = [*sorted((root / "docs").rglob("*.md")), root / "README.md"]
+
+    def found(language: str) -> list[tuple[str, str]]:
+        block = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+        texts = [(str(page.relative_to(root)), page.read_text(encoding="utf-8")) for page in pages]
+        return [(page, match) for page, text in texts for match in block.findall(text)]
+
+    return found

@@ -1,5 +1,7 @@
 """`make run SOURCE=simulated`, small: months, one market, a known truth; landed to published by the same command."""
 
+import re
+
 import duckdb
 import pytest
 
@@ -58,3 +60,30 @@ def test_the_truth_lies_beside_the_estimates(simulated):
     files = sorted((simulated.home / "artefacts" / "simulated_truth").glob("*.parquet"))
     assert files
     assert all(duckdb.sql(f"select count(*) from '{path}'").fetchall()[0][0] > 0 for path in files)
+
+
+def test_every_query_of_the_documentation_answers(simulated, fences):
+    queries = fences("sql")
+    assert {page for page, _ in queries} >= {"docs/tutorial.md", "docs/how_to/read_a_failed_gate.md"}
+    for page, query in queries:
+        result = duckdb.sql(
+            re.sub(r"'(?:\.mediamix(?:-simulated)?|path/to/home)/", f"'{simulated.home}/", query)
+        )
+        assert result.fetchall() or "reason_code <> 'accepted'" in query, f"{page}: no rows from\n{query}"
+
+
+def test_the_truth_is_compared_with_every_estimate(simulated, fences):
+    """The tutorial's query joins truth and estimates: as many rows as there are slopes over panel rows."""
+    (query,) = [text for _, text in fences("sql") if "simulated_truth" in text]
+    rows = duckdb.sql(query.replace(".mediamix-simulated/", f"{simulated.home}/")).fetchall()
+    slopes = simulated.table(
+        "channel_effects", "count(*)", "where estimand = 'slope' and exposure_distribution = 'panel_rows'"
+    )
+    assert slopes == [(len(rows),)]
+
+
+def test_the_first_python_of_the_tutorial_runs(simulated, fences, capsys):
+    first = next(text for page, text in fences("python") if page == "docs/tutorial.md")
+    exec(first.replace(".mediamix/", f"{simulated.home}/"), {})
+    shown = capsys.readouterr().out
+    assert all(channel in shown for channel in CHANNELS)
