@@ -100,6 +100,12 @@ study-market-oracle: setup ## the least error to hope for on the response model'
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_market_oracle $(STUDY)
 study-response: setup ## the response model's ROI on worlds with known truth, beside the oracle (STUDY="--worlds 2 --kinds identified"); resumes
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_response $(STUDY)
+study-budget: setup ## budgets decided on fitted worlds, judged by the truth on later weeks (STUDY="--worlds 2"); resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_budget $(STUDY)
+study-budget-optima: setup ## allocations beside optima that are a formula (STUDY="--worlds 5")
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_budget_optima $(STUDY)
+study-demand: setup ## controls of demand where demand drives spend, with and without lift tests (STUDY="--worlds 3"); resumes
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_demand $(STUDY)
 study-detailing: setup ## real sales calls on physicians (bayesm): the HBMMM beside simpler estimators (STUDY="--data FOLDER")
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.study_detailing $(STUDY)
 study-causalmmm: setup ## graphs of simulated shops (PARTS="floor graphs forecast sweeps training funnel timing", STUDY="--worlds 2"); resumes

@@ -1,6 +1,7 @@
 """Forecasts under planned exposures: the KPI of periods after the data, with intervals.
 
-What was shown before the data end carries over into the plan. Common shocks go on from the last one by their memory;
+What was shown before the data end carries over into the plan. What the plan leaves behind after its last period is not
+part of a forecast; budgets count it (planned_spend.py). Common shocks go on from the last one by their memory;
 trends go on as lines, which is an assumption that grows with the horizon.
 """
 
@@ -14,6 +15,7 @@ import pandas as pd
 from models.errors import PanelError
 from models.response.contributions import baseline_at, coefficients, curves_of
 from models.response.fit import ResponseFit
+from models.response.market_panel import MarketPanel
 from models.response.scaling import DAYS_A_YEAR
 
 
@@ -100,14 +102,19 @@ def _require(fit: ResponseFit, scenario: Scenario) -> None:
         raise PanelError(
             f"the scenario has {given} controls; the fit adjusts for {', '.join(names) or 'none'}: plan their values."
         )
-    starts = fit.panel.period_starts
-    step = (scenario.period_starts[0] - starts[-1]).astype("timedelta64[D]").astype(float)
+    require_following(fit.panel, scenario.period_starts)
+
+
+def require_following(panel: MarketPanel, period_starts: np.ndarray) -> None:
+    """PanelError where a plan does not start with the period after the panel's last."""
+    starts = panel.period_starts
+    step = (period_starts[0] - starts[-1]).astype("timedelta64[D]").astype(float)
     usual = (
         np.median(np.diff(starts).astype("timedelta64[D]").astype(float)) if len(starts) > 1 else DAYS_A_YEAR
     )
     if not 0 < step <= 1.2 * usual:
         raise PanelError(
-            f"the scenario starts on {scenario.period_starts[0]}, the panel's last period on {starts[-1]}; a plan "
+            f"the plan starts on {period_starts[0]}, the panel's last period on {starts[-1]}; it "
             "starts with the next one, so that what carries over is known."
         )
 

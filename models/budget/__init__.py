@@ -1,0 +1,1 @@
+"""What to spend next, and what to find out first: allocation over the posterior, power and value of experiments."""

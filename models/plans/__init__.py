@@ -1,0 +1,1 @@
+"""Plans of spend: what response models are asked about and budgets move; knows neither."""
