@@ -38,9 +38,7 @@ def main() -> None:
     from models.checks.placebo import history_swap_placebo, lead_placebo
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=ROOT / "../shared/data/bayesm", help="folder of the CSV files"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the CSV files")
     parser.add_argument("--output", default="docs/studies")
     arguments = parser.parse_args()
     if not (arguments.data / "detailing_counts.csv").exists():
@@ -55,7 +53,7 @@ def main() -> None:
         [lead_placebo(panel, 1), history_swap_placebo(panel, np.random.default_rng(SEED))], ignore_index=True
     )
     content = {
-        "command": "make study-detailing",
+        "command": 'make study-detailing STUDY="--data FOLDER"',
         "provenance": provenance(),
         "seconds": round(time.perf_counter() - begun, 1),
         "seed": SEED,
@@ -179,7 +177,7 @@ def page(content: dict[str, Any]) -> str:
         f"`{content['command']}`, {where['date']}, commit {where['commit'][:10]}"
         f"{'' if where['tree_is_clean'] else ' with changes'}, {where['cores']} cores, {where['memory_gib']} GiB, "
         f"{content['seconds']} s, seed {content['seed']}. Data: `detailing` of the R package bayesm (Manchanda, Rossi "
-        "and Chintagunta 2004), read from ../shared/data/bayesm, not part of this project; months are numbered there.",
+        "and Chintagunta 2004), which is no part of this project; months are numbered there.",
         "",
         f"{content['consumers']:,} physicians, {content['rows']:,} physician-months after {PRE_MONTHS} months that "
         f"give the stratum; {_short(content['calls_a_month'])} calls and "
