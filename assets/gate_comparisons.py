@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from orchestration.resources.settings import Settings
 
+NO_RIVAL = "there is no champion to compare with"
+
 
 @dataclass(frozen=True)
 class ComparisonLimits:
@@ -63,10 +65,10 @@ def held_out_rows(found: Mapping[str, Any], limits: ComparisonLimits) -> list[di
     if champion is not None:
         what = f"error on {where}, as a multiple of that of the champion's settings"
         rows.append(_at_most(names[1], found["rmse"] / champion, limits.champion_ratio_most, what))
-    elif found.get("champion_version") is None:
-        rows.append(_row(names[1], NOT_APPLICABLE, None, None, "there is no champion to compare with"))
+    elif found.get("rival") is None:
+        rows.append(_row(names[1], NOT_APPLICABLE, None, None, NO_RIVAL))
     else:
-        text = f"the home does not hold the fit of version {found['champion_version']} any more"
+        text = f"the home does not hold the fit of version {found['rival']} any more"
         rows.append(_row(names[1], NOT_EVALUATED, None, None, text))
     error = abs(found["interval_coverage"] - found["interval_level"])
     level = found["interval_level"]
@@ -74,15 +76,11 @@ def held_out_rows(found: Mapping[str, Any], limits: ComparisonLimits) -> list[di
     return [*rows, _at_most(names[2], error, limits.coverage_error_most, what)]
 
 
-def stability_row(
-    refresh: Refresh, challenger: str | None, champion: str | None, limits: ComparisonLimits
-) -> dict[str, Any]:
-    """The gate's row on how far the challenger's slopes moved from those of the version that is served."""
+def stability_row(refresh: Refresh, champion: str | None, limits: ComparisonLimits) -> dict[str, Any]:
+    """The gate's row on how far the challenger's slopes moved from those of the champion that it came to replace."""
     name = "refresh_stability"
     if champion is None:
-        return _row(name, NOT_APPLICABLE, None, None, "there is no champion to compare with")
-    if challenger == champion:
-        return _row(name, NOT_APPLICABLE, None, None, "this version is the champion")
+        return _row(name, NOT_APPLICABLE, None, None, NO_RIVAL)
     _, tables = read_family(refresh, keys.FAMILY_HBMMM)
     if "channel_effects" not in tables:
         return _row(name, NOT_EVALUATED, None, None, "the challenger has no effects")

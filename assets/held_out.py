@@ -31,21 +31,34 @@ _FILE = "held_out.json"
 def held_out_accuracy(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """What the challenger's settings foresee of the last periods, beside seasonal naive and the champion's settings."""
     refresh = load_refresh()
-    found = _measure(refresh)
-    write_json(refresh.folder("evaluation") / _FILE, found)
+    pointer = read_fit_pointer(refresh)
+    challenger = pointer.get("model_version")
+    served = Tracking.from_settings(refresh.settings).alias_version(keys.REGISTERED_HBMMM, CHAMPION)
+    found = read_held_out(refresh)
+    if (
+        challenger is None
+        or found.get("challenger") != challenger
+        or served not in (found["rival"], challenger)
+    ):
+        rival = None if served == challenger else served
+        found = _measure(refresh, pointer, rival) | {"challenger": challenger, "rival": rival}
+        write_json(refresh.folder("evaluation") / _FILE, found)
     return dg.MaterializeResult(metadata={name: value for name, value in found.items() if value is not None})
 
 
 def read_held_out(refresh: Refresh) -> dict[str, Any]:
-    """What the asset left; `not_applicable` or `reason` says why there are no numbers."""
+    """What the asset left: `challenger` and `rival`, the version that it is compared with (None: there was none).
+
+    `not_applicable` or `reason` says why there are no numbers. Kept for a challenger, so that running again compares it
+    with the same rival although it may have become champion itself since.
+    """
     path = refresh.folder("evaluation") / _FILE
     if not path.exists():
         return {"reason": "evaluation/held_out_accuracy was not materialised"}
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _measure(refresh: Refresh) -> dict[str, Any]:
-    pointer = read_fit_pointer(refresh)
+def _measure(refresh: Refresh, pointer: dict[str, Any], rival: str | None) -> dict[str, Any]:
     if pointer["status"] != EVALUATED:
         return {"reason": str(pointer["reason"]), "status": NOT_EVALUATED}
     if pointer.get("outcome", "money") != "money":
@@ -63,13 +76,12 @@ def _measure(refresh: Refresh) -> dict[str, Any]:
             f"{LEAST_PANEL} times as many are no test of a forecast"
         }
     fit = HBMMMFit.load(refresh.artefacts_dir / "fits" / "hbmmm" / pointer["folder"] / "fit")
-    version = Tracking.from_settings(refresh.settings).alias_version(keys.REGISTERED_HBMMM, CHAMPION)
     try:
-        found = measured(fit, panel, None if version is None else _config_of(refresh, version))
+        found = measured(fit, panel, None if rival is None else _config_of(refresh, rival))
     except (PanelError, ConvergenceError) as error:
         return {"reason": str(error)}
     names = found.__dataclass_fields__
-    return {name: getattr(found, name) for name in names} | sizes | {"champion_version": version}
+    return {name: getattr(found, name) for name in names} | sizes
 
 
 def _config_of(refresh: Refresh, version: str) -> "HBMMMConfig | None":

@@ -285,7 +285,7 @@ def _judge(
     rows = table(status["facts"], _share(refresh), GateThresholds.from_settings(refresh.settings))
     served = find_champion(refresh, family)
     if family == keys.FAMILY_HBMMM and challenger is not None:
-        rows += _comparisons(refresh, challenger, served.version)
+        rows += _comparisons(refresh)
     decision, champion, reason = decide(rows, challenger, served, override)
     if challenger is None:
         reason = f"{status['status']}: {status['reason']}"
@@ -309,13 +309,10 @@ def _judge(
     return Verdict(family, checks, decision, champion, reason, outcome)
 
 
-def _comparisons(refresh: Refresh, challenger: str, champion: str | None) -> list[dict[str, Any]]:
+def _comparisons(refresh: Refresh) -> list[dict[str, Any]]:
     """Rows that compare the challenger with others: seasonal naive, the champion's settings, the champion's effects."""
-    limits = ComparisonLimits.from_settings(refresh.settings)
-    return [
-        *held_out_rows(read_held_out(refresh), limits),
-        stability_row(refresh, challenger, champion, limits),
-    ]
+    limits, found = ComparisonLimits.from_settings(refresh.settings), read_held_out(refresh)
+    return [*held_out_rows(found, limits), stability_row(refresh, found.get("rival"), limits)]
 
 
 def gate_alert(

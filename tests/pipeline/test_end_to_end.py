@@ -373,7 +373,10 @@ def test_the_gate_promoted_the_first_fit(first):
         "select distinct outcome from "
         "read_parquet('{artefacts}/gate_checks/family=hbmmm/**/part.parquet', hive_partitioning = false)"
     )
-    assert checks == [("passed",)]
+    assert sorted(checks) == [
+        ("not_applicable",),
+        ("passed",),
+    ]  # a first refresh has no champion to be compared with
 
 
 def test_the_response_model_says_why_it_did_not_run(first):

@@ -170,7 +170,7 @@ def test_no_common_slope_is_not_evaluated():
 
 HELD_OUT = {
     "split": "a to b", "rows_count": 500, "rmse": 9.0, "rmse_seasonal_naive": 10.0, "rmse_champion": 9.0,
-    "interval_coverage": 0.94, "interval_level": 0.95, "champion_version": "1",
+    "interval_coverage": 0.94, "interval_level": 0.95, "rival": "1",
 }  # fmt: skip
 
 
@@ -180,7 +180,7 @@ HELD_OUT = {
         ({}, ("passed", "passed", "passed")),
         ({"rmse": 10.3, "rmse_champion": 10.3}, ("failed", "passed", "passed")),
         ({"rmse_champion": 8.8}, ("passed", "failed", "passed")),
-        ({"rmse_champion": None, "champion_version": None}, ("passed", "not_applicable", "passed")),
+        ({"rmse_champion": None, "rival": None}, ("passed", "not_applicable", "passed")),
         ({"rmse_champion": None}, ("passed", "not_evaluated", "passed")),
         ({"interval_coverage": 0.8}, ("passed", "passed", "failed")),
         ({"rmse": math.nan}, ("not_evaluated", "not_evaluated", "passed")),
