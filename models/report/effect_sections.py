@@ -12,8 +12,8 @@ from models.report.tables import ReportTables
 from models.report.wording import VERDICT_WORDS, interval, level_words, number, verdict_of
 
 MOST_MARKETS = 12  # at each end of a chart
-#: What the response model of markets says of a channel, carry-over included.
-MARKET_CHARTS = {"contribution": "What each channel brought", "roas": "What a unit of money spent brought"}
+#: By the primary model: another's numbers would stand unexplained beside those of the first screen.
+TOTAL_CHARTS = {"contribution": "What each channel brought", "roas": "What a unit of money spent brought"}
 
 
 def channels_section(tables: ReportTables, colors: dict[str, str]) -> Section:
@@ -22,8 +22,8 @@ def channels_section(tables: ReportTables, colors: dict[str, str]) -> Section:
     charts = [
         _channel_chart(_primary(effects, "slope"), "slope", "What one more exposure is worth", colors),
         *(
-            _channel_chart(_of_markets(effects, estimand), estimand, title, colors)
-            for estimand, title in MARKET_CHARTS.items()
+            _channel_chart(_totals(effects, estimand), estimand, title, colors)
+            for estimand, title in TOTAL_CHARTS.items()
         ),
     ]
     return Section(
@@ -193,9 +193,10 @@ def graph_section(tables: ReportTables) -> Section:
     )
 
 
-def _of_markets(effects: pd.DataFrame, estimand: str) -> pd.DataFrame:
-    """Rows of the response model."""
-    return effects[effects["exposure_distribution"].eq("market_periods") & effects["estimand"].eq(estimand)]
+def _totals(effects: pd.DataFrame, estimand: str) -> pd.DataFrame:
+    """Primary rows of an estimand of all recorded exposures: the consumers' model, or that of markets, carried over."""
+    places = effects["exposure_distribution"].isin(("panel_rows", "market_periods"))
+    return effects[effects["is_primary"] & effects["estimand"].eq(estimand) & places]
 
 
 def _primary(effects: pd.DataFrame, estimand: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pytest
 
 from models.errors import PanelError
 from models.report.charts import channel_colors, interval_chart, interval_rows
+from models.report.effect_sections import _totals
 from models.report.health import judge
 from models.report.page import ReportIdentity, render_report
 from models.report.tables import ReportTables
@@ -174,7 +175,7 @@ def test_the_page_is_one_file_that_reaches_nowhere_and_escapes_names():
     assert "<b>social" not in written
     assert "default-src 'none'" in page
     specs = json.loads(re.search(r'id="specs">(.*?)</script>', page, re.S)[1].replace("<\\/", "</"))
-    assert set(specs) == {"channel_slopes"}
+    assert set(specs) == {"channel_slopes", "channel_contributions"}
 
 
 def test_without_effects_the_first_screen_says_so():
@@ -255,8 +256,9 @@ def test_a_browser_draws_every_chart_and_says_what_it_shows(tmp_path):
         gate_checks=GATE,
     )
     document = in_chromium(render_report(given, IDENTITY), tmp_path)
-    names = {"channel_slopes", "market_slopes", "segment_slopes", "consumer_slopes", "edges", "errors"}
-    assert 'data-drawn="6"' in document
+    names = {"channel_slopes", "channel_contributions", "market_slopes", "segment_slopes", "consumer_slopes"}
+    names |= {"edges", "errors"}
+    assert 'data-drawn="7"' in document
     labels = dict(re.findall(r'id="chart-(\w+)".*?<svg[^>]*aria-label="([^"]*)"', document, re.S))
     assert set(labels) == names
     assert "mail: +0.500 (0.200 to 0.800)" in labels["channel_slopes"]
@@ -293,3 +295,5 @@ def test_market_only_data_are_reported_by_the_response_model():
     assert "No primary effect is published." not in page
     consumers = [*CHANNELS, of_markets("tv", "contribution", 9.0, 8.0, 10.0, is_primary=False)]
     assert findings(pd.DataFrame(consumers)) == findings(pd.DataFrame(CHANNELS))
+    drawn = _totals(pd.DataFrame(consumers), "contribution")  # the chart shows what the first screen says
+    assert set(drawn["exposure_distribution"]) == {"panel_rows"} and len(drawn) >= 4
