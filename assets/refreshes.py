@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import date
 
-from assets.status import EVALUATED, Refresh, read_panel_status
+from assets.status import EVALUATED, FIT_MART_NAMES, Refresh, read_panel_status
 
 _POINTERS = "fits/hbmmm"
 
@@ -21,8 +21,7 @@ def earlier_refresh(refresh: Refresh) -> Refresh | None:
 
 def why_not_as_seen(earlier: Refresh) -> str | None:
     """Why the marts of an earlier refresh are no longer those it saw; None where they are."""
-    missing = [name for name in ("consumer_periods",) if not earlier.mart_path(name).exists()]
-    if missing:
+    if not all(earlier.mart_path(name).exists() for name in FIT_MART_NAMES):
         return f"the marts of {earlier.as_of_date} are gone"
     if earlier.content_hash() != read_panel_status(earlier).content_hash:
         return f"the marts of {earlier.as_of_date} were built again since"

@@ -103,8 +103,8 @@ def page(content: dict[str, Any]) -> str:
         "",
         f"{fuzzed['files']:,} files of every table, CSV and Parquet, with one to four changes each (bits, pieces put "
         f"in, cut out or doubled, ends missing), landed one by one for {fuzzed['minutes']:g} minutes in homes that "
-        "hold the good files. What lands must have the rows and texts that Python's own reader finds in it; what is "
-        "refused must say why and leave nothing behind.",
+        "hold the good files. CSV that lands must have the rows and texts that Python's own reader finds in it, "
+        "Parquet the number of rows that pyarrow finds; what is refused must say why and leave nothing behind.",
         "",
         f"**{len(fuzzed['differences'])} differences**; {fuzzed['rows_landed']:,} rows landed.",
         "",
